@@ -1,0 +1,3 @@
+"""Penstock: an MQTT ingestion gateway for the edge."""
+
+__version__ = "0.1.0"

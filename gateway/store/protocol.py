@@ -1,0 +1,211 @@
+"""The `StreamStore` protocol: what every engine of the durable, partitioned log offers to the layers above.
+
+The engines are folders beside this file; the suite in tests/gateway/store/contract.py runs on each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from gateway.events import RecordBatch, Run
+
+Durability = Literal["fsync", "os", "memory"]
+Start = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
+"""Where a reader begins: at an end of the log, or at an offset for each (stream, partition)."""
+
+DAY_MS = 86_400_000
+
+
+class Caps(NamedTuple):
+    """What an engine can do; callers ask here instead of asking which engine it is."""
+
+    shared: bool
+    atomic_commit: bool
+    compaction: bool
+    time_index: bool
+    manage_streams: bool
+    record_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream: its name for ever, its partition count for ever, and what it keeps.
+
+    A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the kernel
+    had not written at a power cut; `memory` everything since the last clean stop.
+    """
+
+    name: str
+    partitions: int = 4
+    durability: Durability = "fsync"
+    retention_age_ms: int | None = 7 * DAY_MS
+    retention_bytes: int | None = None
+    retention_count: int | None = None
+
+
+class Put(NamedTuple):
+    """One change of a keyed table; None deletes the key."""
+
+    table: str
+    key: str
+    value: bytes | None
+
+
+class Bounds(NamedTuple):
+    """The offsets that a partition holds: `log_start_offset` … `log_end_offset` - 1, possibly with holes."""
+
+    log_start_offset: int
+    log_end_offset: int
+
+
+class Appended(NamedTuple):
+    """What a commit made durable: for each run that was handed in, the offset of its first record."""
+
+    commit_no: int
+    base_offsets: Sequence[int]
+
+
+class Chunk(NamedTuple):
+    """What one fetch found, oldest first, and where the next one begins (holes are stepped over)."""
+
+    stream: str
+    partition: int
+    batches: Sequence[RecordBatch]
+    next_offset: int
+
+
+class Tail(Protocol):
+    """A reader of every partition of some streams, history first, then live, in one order.
+
+    Batches come ordered by (commit_no, stream, partition), without a gap or a repetition at the seam
+    between what is read from disk and what has just been committed.
+    """
+
+    async def next(self) -> Sequence[RecordBatch]:
+        """Wait for committed batches and return them, oldest first; empty only after `close`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the log; a waiting `next` returns empty."""
+        ...
+
+
+class Member(Protocol):
+    """One member of a consumer group: it reads from the group's committed offsets, and commits."""
+
+    async def poll(self, *, records_max: int = 10_000) -> Sequence[RecordBatch]:
+        """Wait for records at the member's position, move the position past them and return them.
+
+        Ordered as `Tail.next`. The position is not the committed offset: a crash before `commit` reads them again.
+        """
+        ...
+
+    def commit(
+        self,
+        *,
+        outputs: Sequence[Run] = (),
+        state: Sequence[Put] = (),
+        offsets: Mapping[tuple[str, int], int] | None = None,
+    ) -> Awaitable[Appended]:
+        """Make derived records, state and offsets (next to be read) durable, all or none of them.
+
+        Raises:
+            MemberFenced: the partitions belong to another member by now; nothing was written.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave the group; its committed offsets stay."""
+        ...
+
+
+class Table(Protocol):
+    """Keyed state: last value per key, durable with the commit that carries its `Put`."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def items(self, prefix: str = "") -> Sequence[tuple[str, bytes]]:
+        """Every key that begins with `prefix`, with its value, in key order."""
+        ...
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Set one key; returns when durable."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove one key if it is there; returns when durable."""
+        ...
+
+
+class StreamStore(Protocol):
+    """A durable log of streams, each cut into partitions, each partition ordered by offset.
+
+    Offsets increase and may have holes. The order of `append` calls is the order in each partition.
+    """
+
+    @property
+    def caps(self) -> Caps: ...
+
+    async def ensure(self, spec: StreamSpec) -> None:
+        """Create the stream, or verify that it exists as specified; retention limits are updated.
+
+        Raises:
+            StreamMismatch: it exists with another partition count.
+        """
+        ...
+
+    async def streams(self) -> Sequence[StreamSpec]:
+        """Every stream, by name."""
+        ...
+
+    def append(self, runs: Sequence[Run], puts: Sequence[Put] = ()) -> Awaitable[Appended]:
+        """Queue runs and table changes for the next group commit, at once; await it for durability.
+
+        Records of one partition never get an `arrival_ms` below that of an earlier one: the store raises it.
+
+        Raises:
+            UnknownStream: a run names a stream or partition that doesn't exist; nothing was queued.
+            StoreFull: no room; nothing was written.
+            StoreUnavailable: the disk refused; nothing was acknowledged, and the call may be repeated.
+        """
+        ...
+
+    async def fetch(
+        self,
+        stream: str,
+        partition: int,
+        offset: int,
+        *,
+        records_max: int = 10_000,
+        bytes_max: int = 4 << 20,
+    ) -> Chunk:
+        """Read the records at `offset` and after, oldest first.
+
+        Returns at least one record when there is one, however large; then stops before a limit is passed.
+        Empty at the log end.
+
+        Raises:
+            UnknownStream: no such stream or partition.
+            OffsetOutOfRange: retention removed `offset`, or it is past the log end.
+        """
+        ...
+
+    async def bounds(self, stream: str, partition: int) -> Bounds: ...
+
+    async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
+        """The first offset whose arrival time is `time_ms` or later; None when there is none yet."""
+        ...
+
+    def tail(self, streams: Sequence[str], start: Start) -> Tail: ...
+
+    def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
+        """Join a consumer group; `start` counts only where the group has committed nothing yet."""
+        ...
+
+    def table(self, name: str) -> Table: ...
+
+    async def close(self) -> None:
+        """Finish the commit under way, then close; later calls raise StoreUnavailable."""
+        ...
