@@ -101,6 +101,10 @@ class StreamMismatch(StoreError):
     """A stream exists with another partition count than the one that is asked for."""
 
 
+class StreamInvalid(StoreError):
+    """A stream can't be created with that name, partition count or durability."""
+
+
 class OffsetOutOfRange(StoreError):
     """An offset was removed by retention, or lies past the log end."""
 

@@ -1,5 +1,7 @@
-"""The durable, partitioned log behind one `StreamStore` protocol; all SQL lives below this package."""
+"""The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
+from gateway.store.opening import open_reader, open_store
+from gateway.store.options import StoreOptions
 from gateway.store.protocol import (
     DAY_MS,
     Appended,
@@ -7,9 +9,12 @@ from gateway.store.protocol import (
     Caps,
     Chunk,
     Durability,
+    Extent,
+    Gap,
     Member,
     Put,
     Start,
+    StreamReader,
     StreamSpec,
     StreamStore,
     Table,
@@ -23,11 +28,17 @@ __all__ = [
     "Caps",
     "Chunk",
     "Durability",
+    "Extent",
+    "Gap",
     "Member",
     "Put",
     "Start",
+    "StoreOptions",
+    "StreamReader",
     "StreamSpec",
     "StreamStore",
     "Table",
     "Tail",
+    "open_reader",
+    "open_store",
 ]

@@ -1,4 +1,4 @@
-"""The `StreamStore` protocol: what every engine of the durable, partitioned log offers to the layers above.
+"""The `StreamStore` protocol: what every engine of the durable, partitioned log offers.
 
 The engines are folders beside this file; the suite in tests/gateway/store/contract.py runs on each.
 """
@@ -27,14 +27,15 @@ class Caps(NamedTuple):
     time_index: bool
     manage_streams: bool
     record_bytes_max: int
+    durabilities: frozenset[Durability]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSpec:
     """One stream: its name for ever, its partition count for ever, and what it keeps.
 
-    A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the kernel
-    had not written at a power cut; `memory` everything since the last clean stop.
+    A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the
+    kernel had not written at a power cut; `memory` everything since the last clean stop.
     """
 
     name: str
@@ -54,34 +55,61 @@ class Put(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The offsets that a partition holds: `log_start_offset` … `log_end_offset` - 1, possibly with holes."""
+    """A partition holds offsets `log_start_offset` … `log_end_offset` - 1, possibly with holes."""
 
     log_start_offset: int
     log_end_offset: int
 
 
+class Extent(NamedTuple):
+    """How much one partition holds: its bounds, its size on disk, its oldest and newest arrival."""
+
+    partition: int
+    log_start_offset: int
+    log_end_offset: int
+    stored_bytes: int
+    first_ms: int | None
+    last_ms: int | None
+
+
+class Gap(NamedTuple):
+    """Offsets `start_offset` … `stop_offset` - 1 held records that can't be read any more, and why."""
+
+    stream: str
+    partition: int
+    start_offset: int
+    stop_offset: int
+    cause: Literal["damaged", "removed"]
+
+
 class Appended(NamedTuple):
-    """What a commit made durable: for each run that was handed in, the offset of its first record."""
+    """What a commit made durable: for each run handed in, the offset of its first record."""
 
     commit_no: int
     base_offsets: Sequence[int]
 
 
 class Chunk(NamedTuple):
-    """What one fetch found, oldest first, and where the next one begins (holes are stepped over)."""
+    """What one fetch found, oldest first, and where the next one begins; holes are stepped over."""
 
     stream: str
     partition: int
     batches: Sequence[RecordBatch]
     next_offset: int
+    gaps: Sequence[Gap] = ()
 
 
 class Tail(Protocol):
     """A reader of every partition of some streams, history first, then live, in one order.
 
-    Batches come ordered by (commit_no, stream, partition), without a gap or a repetition at the seam
-    between what is read from disk and what has just been committed.
+    Batches come ordered by (commit_no, stream, partition), without a gap or a repetition at the
+    seam between what is read from disk and what has just been committed.
     """
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """What was lost to damage or retention just before or within what `next` last returned."""
+        ...
 
     async def next(self) -> Sequence[RecordBatch]:
         """Wait for committed batches and return them, oldest first; empty only after `close`."""
@@ -95,10 +123,16 @@ class Tail(Protocol):
 class Member(Protocol):
     """One member of a consumer group: it reads from the group's committed offsets, and commits."""
 
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """What was lost to damage or retention just before or within what `poll` last returned."""
+        ...
+
     async def poll(self, *, records_max: int = 10_000) -> Sequence[RecordBatch]:
         """Wait for records at the member's position, move the position past them and return them.
 
-        Ordered as `Tail.next`. The position is not the committed offset: a crash before `commit` reads them again.
+        Ordered as `Tail.next`. The position is not the committed offset: after a crash before
+        `commit`, the same records are read again.
         """
         ...
 
@@ -139,37 +173,17 @@ class Table(Protocol):
         ...
 
 
-class StreamStore(Protocol):
-    """A durable log of streams, each cut into partitions, each partition ordered by offset.
+class StreamReader(Protocol):
+    """What can be read from a log, by the process that writes it and by any other.
 
-    Offsets increase and may have holes. The order of `append` calls is the order in each partition.
+    Offsets increase and may have holes.
     """
 
     @property
     def caps(self) -> Caps: ...
 
-    async def ensure(self, spec: StreamSpec) -> None:
-        """Create the stream, or verify that it exists as specified; retention limits are updated.
-
-        Raises:
-            StreamMismatch: it exists with another partition count.
-        """
-        ...
-
     async def streams(self) -> Sequence[StreamSpec]:
         """Every stream, by name."""
-        ...
-
-    def append(self, runs: Sequence[Run], puts: Sequence[Put] = ()) -> Awaitable[Appended]:
-        """Queue runs and table changes for the next group commit, at once; await it for durability.
-
-        Records of one partition never get an `arrival_ms` below that of an earlier one: the store raises it.
-
-        Raises:
-            UnknownStream: a run names a stream or partition that doesn't exist; nothing was queued.
-            StoreFull: no room; nothing was written.
-            StoreUnavailable: the disk refused; nothing was acknowledged, and the call may be repeated.
-        """
         ...
 
     async def fetch(
@@ -183,8 +197,8 @@ class StreamStore(Protocol):
     ) -> Chunk:
         """Read the records at `offset` and after, oldest first.
 
-        Returns at least one record when there is one, however large; then stops before a limit is passed.
-        Empty at the log end.
+        Returns at least one record when there is one, however large; then stops before a limit is
+        passed. Empty at the log end. A damaged batch is stepped over and reported in `Chunk.gaps`.
 
         Raises:
             UnknownStream: no such stream or partition.
@@ -194,11 +208,56 @@ class StreamStore(Protocol):
 
     async def bounds(self, stream: str, partition: int) -> Bounds: ...
 
-    async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
-        """The first offset whose arrival time is `time_ms` or later; None when there is none yet."""
+    async def extents(self, stream: str) -> Sequence[Extent]:
+        """How much each partition holds, by partition."""
         ...
 
-    def tail(self, streams: Sequence[str], start: Start) -> Tail: ...
+    async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
+        """The first offset that arrived at `time_ms` or later; None when there is none yet."""
+        ...
+
+    def tail(self, streams: Sequence[str], start: Start) -> Tail:
+        """Read every partition of `streams` from `start` on; what retention removed becomes a gap."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the log; later calls raise StoreUnavailable."""
+        ...
+
+
+class StreamStore(StreamReader, Protocol):
+    """A durable log of streams, each cut into partitions, each partition ordered by offset.
+
+    The order of `append` calls is the order in each partition.
+    """
+
+    @property
+    def queued_bytes(self) -> int:
+        """Payload bytes that wait for their commit; read less from publishers while it is large."""
+        ...
+
+    async def ensure(self, spec: StreamSpec) -> None:
+        """Create the stream, or verify that it exists as specified; retention limits are updated.
+
+        Raises:
+            StreamMismatch: it exists with another partition count.
+            StreamInvalid: this engine doesn't offer that name, partition count or durability.
+        """
+        ...
+
+    def append(self, runs: Sequence[Run], puts: Sequence[Put] = ()) -> Awaitable[Appended]:
+        """Queue runs and table changes for the next group commit, at once; await it for durability.
+
+        The runs belong to the store from now on: readers share them, so they must not change.
+        Records of one partition never get an `arrival_ms` below that of an earlier one: the store
+        raises it. UnknownStream is raised by the call itself, the others by the awaiting.
+
+        Raises:
+            UnknownStream: a run names no stream or partition that exists; nothing was queued.
+            StoreFull: no room; nothing was written.
+            StoreUnavailable: the disk refused; nothing was acknowledged; it may be repeated.
+        """
+        ...
 
     def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
         """Join a consumer group; `start` counts only where the group has committed nothing yet."""
@@ -206,6 +265,13 @@ class StreamStore(Protocol):
 
     def table(self, name: str) -> Table: ...
 
+    async def retain_step(self) -> int:
+        """Remove a few of the oldest batches that exceed their stream's limits; return how many.
+
+        Call it from time to time, and again at leisure while it returns more than 0.
+        """
+        ...
+
     async def close(self) -> None:
-        """Finish the commit under way, then close; later calls raise StoreUnavailable."""
+        """Commit what is queued, then let go of the log; later calls raise StoreUnavailable."""
         ...

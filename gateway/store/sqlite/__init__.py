@@ -1,1 +1,1 @@
-"""store/sqlite"""
+"""The embedded engine: SQLite in WAL mode, one file a data directory."""

@@ -1,0 +1,33 @@
+"""The two ways in: open a data directory to write it, or to read it beside whoever writes it.
+
+The engine is imported when it is first opened, so that importing this package stays cheap.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.store.options import StoreOptions
+from gateway.store.protocol import StreamReader, StreamStore
+
+
+async def open_store(options: StoreOptions, clock: Clock) -> StreamStore:
+    """Open the log of a data directory for writing, alone; create it if there is none.
+
+    Raises:
+        StoreInUse: another gateway has the directory open; its process id is in the message.
+        StoreNotWritable: the directory can't be created or written.
+        StoreTooNew: a newer program wrote it.
+    """
+    raise NotImplementedError
+
+
+async def open_reader(data_dir: Path) -> StreamReader:
+    """Open the log of a data directory for reading, beside a running gateway or on a stopped one.
+
+    Raises:
+        StoreUnavailable: there is no log in `data_dir`, or it can't be read.
+        StoreTooNew: a newer program wrote it.
+    """
+    raise NotImplementedError
