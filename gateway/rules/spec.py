@@ -185,7 +185,7 @@ class JoinSpec:
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """Which events an aggregate sees: sliding `(t - size, t]`, the others `[start, end)` (W1 to W5).
+    """The events an aggregate sees: sliding `(t - size, t]`, the others `[start, end)` (W1 to W5).
 
     `size_ms` is the gap of a session, which `max_ms` cuts. A count window holds the last `count`
     events and gives a result after every `every_count` of them.
