@@ -65,6 +65,11 @@ class Amqtt(Server):
     """The Python broker amqtt, anonymous, keeping nothing."""
 
     name = "amqtt"
+    script = Path(sys.executable).with_name("amqtt")
+
+    @property
+    def is_installed(self) -> bool:
+        return self.script.exists()
 
     def command(self, directory: Path, port: int) -> list[str]:
         configuration = directory / "amqtt.yaml"
@@ -73,20 +78,7 @@ class Amqtt(Server):
             "plugins:\n  amqtt.plugins.authentication.AnonymousAuthPlugin:\n"
             "    allow_anonymous: true\n"
         )
-        return [sys.executable, "-c", AMQTT_PROGRAM, str(configuration)]
-
-
-# The broker's own script logs a line a connection; nothing is logged here, in its favour.
-AMQTT_PROGRAM = """
-import asyncio, logging, sys, yaml
-from amqtt.broker import Broker
-logging.disable(logging.CRITICAL)
-async def main():
-    with open(sys.argv[1]) as file:
-        await Broker(yaml.safe_load(file)).start()
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
+        return [str(self.script), "-c", str(configuration)]
 
 
 class Mosquitto(Server):
