@@ -1,5 +1,9 @@
 """The wire, sans-IO: bytes to packets and back, topic names and filters."""
 
+from gateway.mqtt.connecting import announced_version, encode_refusal
+from gateway.mqtt.decode import decode_connect, decode_packet
+from gateway.mqtt.delivery import publish_parts, with_dup
+from gateway.mqtt.encode import encode_packet
 from gateway.mqtt.packet_types import PacketType, ProtocolVersion, Sender
 from gateway.mqtt.packets import (
     Auth,
@@ -23,6 +27,7 @@ from gateway.mqtt.packets import (
     Unsubscribe,
     Will,
 )
+from gateway.mqtt.primitives import VARIABLE_BYTE_INTEGER_MAX, encode_variable_byte_integer
 from gateway.mqtt.properties import (
     NO_PROPERTIES,
     Carrier,
@@ -36,10 +41,23 @@ from gateway.mqtt.reason_codes import (
     connack_return_code,
     suback_return_code,
 )
+from gateway.mqtt.topics import (
+    NO_LIMITS,
+    SharedFilter,
+    TopicLimits,
+    check_topic_filter,
+    check_topic_name,
+    decode_topic_name,
+    has_wildcard,
+    matches,
+    parse_shared_filter,
+)
 
 __all__ = [
+    "NO_LIMITS",
     "NO_PROPERTIES",
     "REASON_CODES_ALLOWED",
+    "VARIABLE_BYTE_INTEGER_MAX",
     "Auth",
     "Carrier",
     "ClientPacket",
@@ -60,14 +78,30 @@ __all__ = [
     "ReasonCode",
     "Sender",
     "ServerPacket",
+    "SharedFilter",
     "Suback",
     "Subscribe",
     "Subscription",
+    "TopicLimits",
     "Unsuback",
     "Unsubscribe",
     "Will",
+    "announced_version",
+    "check_topic_filter",
+    "check_topic_name",
     "connack_return_code",
+    "decode_connect",
+    "decode_packet",
     "decode_publish_properties",
+    "decode_topic_name",
+    "encode_packet",
     "encode_properties",
+    "encode_refusal",
+    "encode_variable_byte_integer",
+    "has_wildcard",
+    "matches",
+    "parse_shared_filter",
+    "publish_parts",
     "suback_return_code",
+    "with_dup",
 ]

@@ -169,9 +169,9 @@ class Auth:
     properties: Properties = NO_PROPERTIES
 
 
+# What either end may send once the CONNECT has been sent.
 ClientPacket = (
-    Connect
-    | Publish
+    Publish
     | Puback
     | Pubrec
     | Pubrel
@@ -195,4 +195,4 @@ ServerPacket = (
     | Disconnect
     | Auth
 )
-Packet = ClientPacket | ServerPacket
+Packet = Connect | ClientPacket | ServerPacket

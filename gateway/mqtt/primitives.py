@@ -6,6 +6,8 @@ callers' affair.
 
 from __future__ import annotations
 
+import re
+
 from gateway.errors import MalformedPacket
 
 SEVEN_BITS = 0x7F
@@ -14,7 +16,11 @@ VARIABLE_BYTE_INTEGER_BYTES_MAX = 4
 VARIABLE_BYTE_INTEGER_MAX = 268_435_455
 TWO_BYTE_INTEGER_MAX = 0xFFFF
 FOUR_BYTE_INTEGER_MAX = 0xFFFF_FFFF
+SHOWN_CHARACTERS_MAX = 64
 NULL_CHARACTER = "\x00"
+# The last two code points of each of Unicode's 17 planes are no characters, nor are 32 others.
+LAST_OF_PLANES = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
+UNPRINTABLE = re.compile(f"[\x01-\x1f\x7f-\x9f\ufdd0-\ufdef{LAST_OF_PLANES}]")
 
 
 def read_variable_byte_integer(
@@ -126,6 +132,31 @@ def decode_string(encoded: bytes, what: str) -> str:
     return text
 
 
+def shown(text: str) -> str:
+    """A text from outside as an error may show it: short, quoted, control characters escaped."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS_MAX else text[:SHOWN_CHARACTERS_MAX] + "…")
+
+
+def check_name(text: str, what: str) -> None:
+    """Refuse control characters and non-characters in what others will see as a name.
+
+    The specification leaves that to us; names end up in logs and on terminals, so there we do.
+
+    Raises:
+        MalformedPacket: `text` has such a character.
+
+    Spec: MQTT5 §1.5.4, MQTT311 §1.5.3
+    """
+    if found := UNPRINTABLE.search(text):
+        raise MalformedPacket(f"the {what} holds the control character U+{ord(found[0]):04X}")
+
+
+def encode_name(value: str, what: str) -> bytes:
+    """Write a text that others will see as a name."""
+    check_name(value, what)
+    return encode_string(value)
+
+
 class FieldReader:
     """Takes one field after the other from the bytes of a packet, or of a part of it.
 
@@ -182,6 +213,12 @@ class FieldReader:
 
     def string(self, what: str) -> str:
         return decode_string(self.binary(what), what)
+
+    def name(self, what: str) -> str:
+        """A string that others will see as a name."""
+        text = self.string(what)
+        check_name(text, what)
+        return text
 
     def string_pair(self, what: str) -> tuple[str, str]:
         return self.string(what), self.string(what)

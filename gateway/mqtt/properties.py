@@ -21,7 +21,7 @@ from gateway.mqtt.primitives import (
     encode_variable_byte_integer,
 )
 from gateway.mqtt.reason_codes import ReasonCode
-from gateway.mqtt.topics import has_wildcard
+from gateway.mqtt.topics import is_topic_name
 
 
 class Properties(NamedTuple):
@@ -105,16 +105,25 @@ BINARY = PropertyKind(FieldReader.binary, encode_binary)
 
 
 class PropertyRow(NamedTuple):
-    """One property: `least` and `most` bound a number; it may repeat in `repeats_in`."""
+    """One property: a value that it does not accept is refused with `refusal`."""
 
     identifier: int
     name: str
     kind: PropertyKind
     carriers: frozenset[Carrier]
-    least: int = 0
-    most: int | None = None
+    accepts: Callable[[Any], bool] = lambda _: True
     repeats_in: frozenset[Carrier] = frozenset()
     refusal: ReasonCode = ReasonCode.PROTOCOL_ERROR
+
+
+def is_zero_or_one(value: int) -> bool:
+    """What most bytes among the properties must be."""
+    return value in {0, 1}
+
+
+def is_not_zero(value: int) -> bool:
+    """What sizes, counts and identifiers must be."""
+    return value != 0
 
 
 def _in(*carriers: Carrier) -> frozenset[Carrier]:
@@ -128,14 +137,15 @@ IN_ANSWERS = IN_ALL - _in(C.CONNECT, C.PUBLISH, C.WILL, C.SUBSCRIBE, C.UNSUBSCRI
 
 # In the order of `Properties` (MQTT5 §2.2.2.2, table 2-4).
 PROPERTY_ROWS = (
-    PropertyRow(0x01, "payload_format_indicator", BYTE, IN_MESSAGES, most=1),
+    PropertyRow(0x01, "payload_format_indicator", BYTE, IN_MESSAGES, is_zero_or_one),
     PropertyRow(0x02, "message_expiry_interval_s", FOUR_BYTES, IN_MESSAGES),
     PropertyRow(0x03, "content_type", STRING, IN_MESSAGES),
-    PropertyRow(0x08, "response_topic", STRING, IN_MESSAGES),
+    # A response topic is a topic name [MQTT5-3.3.2-13] without wildcards [MQTT5-3.3.2-14].
+    PropertyRow(0x08, "response_topic", STRING, IN_MESSAGES, is_topic_name),
     PropertyRow(0x09, "correlation_data", BINARY, IN_MESSAGES),
     PropertyRow(
         0x0B, "subscription_ids", VARIABLE, _in(C.PUBLISH, C.SUBSCRIBE),
-        least=1, repeats_in=_in(C.PUBLISH),
+        is_not_zero, repeats_in=_in(C.PUBLISH),
     ),
     PropertyRow(
         0x11, "session_expiry_interval_s", FOUR_BYTES, _in(C.CONNECT, C.CONNACK, C.DISCONNECT)
@@ -144,25 +154,25 @@ PROPERTY_ROWS = (
     PropertyRow(0x13, "server_keep_alive_s", TWO_BYTES, _in(C.CONNACK)),
     PropertyRow(0x15, "authentication_method", STRING, _in(C.CONNECT, C.CONNACK, C.AUTH)),
     PropertyRow(0x16, "authentication_data", BINARY, _in(C.CONNECT, C.CONNACK, C.AUTH)),
-    PropertyRow(0x17, "request_problem_information", BYTE, _in(C.CONNECT), most=1),
+    PropertyRow(0x17, "request_problem_information", BYTE, _in(C.CONNECT), is_zero_or_one),
     PropertyRow(0x18, "will_delay_interval_s", FOUR_BYTES, _in(C.WILL)),
-    PropertyRow(0x19, "request_response_information", BYTE, _in(C.CONNECT), most=1),
+    PropertyRow(0x19, "request_response_information", BYTE, _in(C.CONNECT), is_zero_or_one),
     PropertyRow(0x1A, "response_information", STRING, _in(C.CONNACK)),
     PropertyRow(0x1C, "server_reference", STRING, _in(C.CONNACK, C.DISCONNECT)),
     PropertyRow(0x1F, "reason_string", STRING, IN_ANSWERS),
-    PropertyRow(0x21, "receive_maximum", TWO_BYTES, _in(C.CONNECT, C.CONNACK), least=1),
+    PropertyRow(0x21, "receive_maximum", TWO_BYTES, _in(C.CONNECT, C.CONNACK), is_not_zero),
     PropertyRow(0x22, "topic_alias_maximum", TWO_BYTES, _in(C.CONNECT, C.CONNACK)),
     PropertyRow(
-        0x23, "topic_alias", TWO_BYTES, _in(C.PUBLISH),
-        least=1, refusal=ReasonCode.TOPIC_ALIAS_INVALID,
+        0x23, "topic_alias", TWO_BYTES, _in(C.PUBLISH),  # [MQTT5-3.3.2-8]
+        is_not_zero, refusal=ReasonCode.TOPIC_ALIAS_INVALID,
     ),
-    PropertyRow(0x24, "maximum_qos", BYTE, _in(C.CONNACK), most=1),
-    PropertyRow(0x25, "retain_available", BYTE, _in(C.CONNACK), most=1),
+    PropertyRow(0x24, "maximum_qos", BYTE, _in(C.CONNACK), is_zero_or_one),
+    PropertyRow(0x25, "retain_available", BYTE, _in(C.CONNACK), is_zero_or_one),
     PropertyRow(0x26, "user_properties", STRING_PAIR, IN_ALL, repeats_in=IN_ALL),
-    PropertyRow(0x27, "maximum_packet_size", FOUR_BYTES, _in(C.CONNECT, C.CONNACK), least=1),
-    PropertyRow(0x28, "wildcard_subscription_available", BYTE, _in(C.CONNACK), most=1),
-    PropertyRow(0x29, "subscription_ids_available", BYTE, _in(C.CONNACK), most=1),
-    PropertyRow(0x2A, "shared_subscription_available", BYTE, _in(C.CONNACK), most=1),
+    PropertyRow(0x27, "maximum_packet_size", FOUR_BYTES, _in(C.CONNECT, C.CONNACK), is_not_zero),
+    PropertyRow(0x28, "wildcard_subscription_available", BYTE, _in(C.CONNACK), is_zero_or_one),
+    PropertyRow(0x29, "subscription_ids_available", BYTE, _in(C.CONNACK), is_zero_or_one),
+    PropertyRow(0x2A, "shared_subscription_available", BYTE, _in(C.CONNACK), is_zero_or_one),
 )  # fmt: skip
 
 NO_PROPERTIES = Properties()
@@ -200,7 +210,8 @@ def decode_properties(encoded: bytes, carrier: Carrier) -> Properties:
             raise ProtocolError(f"{row.name} stands twice in {carrier.value}")
         else:
             found[row.name] = value
-        _check_value(row, value)
+        if not row.accepts(value):
+            raise ProtocolError(f"{row.name} can't be {value!r}", row.refusal)
     return Properties(**found)
 
 
@@ -237,7 +248,7 @@ def encode_properties(properties: Properties, carrier: Carrier = Carrier.PUBLISH
                 f"{row.name} has no place in {carrier.value}, or stands there too often"
             )
         for each in values:
-            if _is_out_of_bounds(row, each):
+            if not row.accepts(each):
                 raise ValueError(f"{row.name} can't be {each!r}")
             encoded.append(row.identifier)
             encoded += row.kind.encode(each)
@@ -260,15 +271,3 @@ def _with_another(
     if before and carrier not in row.repeats_in:
         raise ProtocolError(f"{row.name} stands twice in {carrier.value}")
     return (*before, value)
-
-
-def _is_out_of_bounds(row: PropertyRow, value: object) -> bool:
-    if isinstance(value, int):
-        return value < row.least or (row.most is not None and value > row.most)
-    return row.name == "response_topic" and isinstance(value, str) and has_wildcard(value)
-
-
-def _check_value(row: PropertyRow, value: object) -> None:
-    """Refuse a number out of its bounds, and wildcards in a response topic [MQTT5-3.3.2-14]."""
-    if _is_out_of_bounds(row, value):
-        raise ProtocolError(f"{row.name} can't be {value!r}", row.refusal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from gateway.errors import MalformedPacket, ProtocolError
 from gateway.mqtt.packet_types import PacketType, Sender
 
 
@@ -162,13 +163,17 @@ def connack_return_code(reason_code: int) -> int | None:
     return _RETURN_CODE_BY_REASON_CODE.get(reason_code)
 
 
-def connack_reason_code(return_code: int) -> ReasonCode | None:
-    """The reason code that a 3.1.1 CONNACK return code stands for; None for the reserved ones."""
+def connack_reason_code(return_code: int) -> ReasonCode:
+    """The reason code that a 3.1.1 CONNACK return code stands for.
+
+    Raises:
+        MalformedPacket: the return code is reserved.
+    """
     if return_code == 0:
         return ReasonCode.SUCCESS
-    if return_code <= len(CONNACK_REFUSALS_V3_1_1):
-        return CONNACK_REFUSALS_V3_1_1[return_code - 1]
-    return None
+    if return_code > len(CONNACK_REFUSALS_V3_1_1):
+        raise MalformedPacket(f"return code {return_code} is reserved in 3.1.1")
+    return CONNACK_REFUSALS_V3_1_1[return_code - 1]
 
 
 def suback_return_code(reason_code: int) -> int:
@@ -177,3 +182,41 @@ def suback_return_code(reason_code: int) -> int:
     Spec: MQTT311 §3.9.3
     """
     return min(reason_code, SUBACK_FAILURE_V3_1_1)
+
+
+def suback_reason_code(return_code: int) -> ReasonCode:
+    """The reason code that a 3.1.1 SUBACK return code stands for.
+
+    Raises:
+        MalformedPacket: the return code is reserved.
+    """
+    if return_code > ReasonCode.GRANTED_QOS_2 and return_code != SUBACK_FAILURE_V3_1_1:
+        # [MQTT311-3.9.3-2]
+        raise MalformedPacket(f"return code 0x{return_code:02X} is reserved in 3.1.1")
+    return ReasonCode(return_code)
+
+
+def check_own_reason_code(reason_code: ReasonCode, packet_type: PacketType) -> None:
+    """Refuse to write a reason code that neither end may put into such a packet.
+
+    Raises:
+        ProtocolError: neither may.
+    """
+    for sender in Sender:
+        if reason_code in REASON_CODES_ALLOWED.get((packet_type, sender), ()):
+            return
+    raise ProtocolError(f"{packet_type.name} can't say {reason_code!r}")
+
+
+def check_reason_code(value: int, packet_type: PacketType, sender: Sender) -> ReasonCode:
+    """The reason code of that number, if `sender` may put it into such a packet.
+
+    Raises:
+        ProtocolError: it may not, or there is none of that number.
+
+    Spec: [MQTT5-3.2.2-8] [MQTT5-3.4.2-1] [MQTT5-3.5.2-1] [MQTT5-3.6.2-1] [MQTT5-3.7.2-1]
+    [MQTT5-3.9.3-2] [MQTT5-3.11.3-2] [MQTT5-3.14.2-1] [MQTT5-3.15.2-1]
+    """
+    if value not in REASON_CODES_ALLOWED[packet_type, sender]:
+        raise ProtocolError(f"a {sender.value}'s {packet_type.name} can't say 0x{value:02X}")
+    return ReasonCode(value)
