@@ -79,7 +79,7 @@ class Region:
 
 
 def _near(lon: float, reference: float) -> float:
-    """The same longitude within half a turn of `reference`, across the 180th meridian if need be."""
+    """The same longitude within half a turn of `reference`, over the 180th meridian if need be."""
     return reference + (lon - reference + HALF_TURN) % FULL_TURN - HALF_TURN
 
 

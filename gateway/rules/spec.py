@@ -45,7 +45,9 @@ class Expression(Protocol):
     def evaluate(self) -> Callable[[Scope], Value]:
         """Compute it over `scope` (name → value); UNKNOWN where it can't be known; never raises.
 
-        A name that the scope lacks is unknown. A plain function is returned, so keep it in a local.
+        A name that the scope lacks is unknown. Maps in the scope are `dict`, lists are `list`, and
+        neither holds UNKNOWN: leave such a key out. A plain function is returned, so keep it in a
+        local.
         """
         ...
 
@@ -102,6 +104,13 @@ class Template(Protocol):
 
     def render(self, scope: Scope) -> str:
         """The text with its placeholders filled; what is unknown shows as `?`; never raises."""
+        ...
+
+    def render_topic(self, scope: Scope) -> str | None:
+        """The text as a topic name, or None if a placeholder is unknown or no topic comes of it.
+
+        What a topic name can't carry (wildcards, control characters) becomes `_`.
+        """
         ...
 
     def value(self, scope: Scope) -> Value:

@@ -215,7 +215,7 @@ def _unescape(match: re.Match[str], column: int) -> str:
 
 
 def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionInvalid:
-    position = error.pos_in_stream or 0
+    position: int = getattr(error, "pos_in_stream", 0) or 0
     token = getattr(error, "token", None)
     if token is not None and token.type == "$END":
         position = len(text.rstrip())
