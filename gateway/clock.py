@@ -1,4 +1,4 @@
-"""Where time comes from: the one module that reads the machine's clocks, and its hand-driven twin."""
+"""Where time comes from: the machine's clocks, and a twin of them that is driven by hand."""
 
 from __future__ import annotations
 

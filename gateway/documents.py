@@ -1,7 +1,9 @@
-"""YAML files that people write, read with the position of every value, so that each error can point.
+"""YAML files that people write, read with the position of every value.
 
-Only YAML 1.2 core scalars exist here: `on` is text, `12:30` is text, `010` is ten. Anchors, aliases, tags,
-merge keys and duplicate keys are errors. What the keys mean is each layer's own affair.
+Each error can point at its place.
+Only YAML 1.2 core scalars exist here: `on` is text, `12:30` is text, `010` is ten. Anchors,
+aliases, tags, merge keys and duplicate keys are errors. What the keys mean is each layer's own
+affair.
 """
 
 from __future__ import annotations
@@ -31,8 +33,15 @@ DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?
 DURATION_UNITS_MS = (86_400_000, 3_600_000, 60_000, 1_000, 1)
 SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?")
 SIZE_UNITS = {
-    "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
-    "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "TiB": 1 << 40,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
 }
 
 N = TypeVar("N", int, float)
@@ -40,7 +49,10 @@ Scalar = str | int | float | bool | None
 
 
 class Node(NamedTuple):
-    """A value with its place: `value` is a scalar, a list of nodes, or a list of (key node, node) pairs."""
+    """A value with its place.
+
+    `value` is a scalar, a list of nodes, or a list of (key node, node) pairs.
+    """
 
     kind: str
     value: Any
@@ -110,7 +122,7 @@ def parse_document(text: str, path: str) -> Section:
     """Read YAML text whose top is a mapping; `path` is what errors call it.
 
     Raises:
-        DocumentInvalid: it is not YAML of our kind, or not a mapping; every duplicate key is listed.
+        DocumentInvalid: it is not YAML of our kind, or not a mapping.
     """
     complaints: list[Complaint] = []
     try:
@@ -143,7 +155,7 @@ def parse_document(text: str, path: str) -> Section:
 
 
 def _anchored(text: str) -> Iterator[Any]:
-    """The parser's events, only where the text can hold an anchor at all: composing resolves aliases silently."""
+    """The parser's events, where the text can hold an alias: composing resolves those silently."""
     return yaml.parse(text, Loader=LOADER) if "*" in text and "&" in text else iter(())
 
 
@@ -195,10 +207,10 @@ def _resolve(tree: Any) -> Scalar:
 
 
 class Section:
-    """A mapping that is read key by key; wrong values become complaints, and `finish` reports unknown keys.
+    """A mapping that is read key by key; wrong values and unknown keys become complaints.
 
-    A reader that finds a wrong value notes the complaint and returns the default, so that one pass over a
-    file finds every error in it. Call `raise_complaints` when all is read.
+    A reader that finds a wrong value notes the complaint and returns the default, so that one pass
+    over a file finds every error in it. Call `raise_complaints` when all is read.
     """
 
     def __init__(self, node: Node, path: str, complaints: list[Complaint]) -> None:

@@ -1,4 +1,7 @@
-"""Every error that a caller can act on, in one tree; each message says what, where, and what would be right."""
+"""Every error that a caller can act on, in one tree.
+
+Each message says what is wrong, where, and what would be right.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Complaint(NamedTuple):
 
 
 class DocumentInvalid(PenstockError):
-    """A configuration, rule, profile or scenario file is wrong; carries every complaint, in file order."""
+    """A file that a person wrote is wrong; carries every complaint, in file order."""
 
     def __init__(self, complaints: Sequence[Complaint]) -> None:
         super().__init__("\n".join(str(complaint) for complaint in complaints))
@@ -74,7 +77,7 @@ class StoreError(PenstockError):
 
 
 class StoreUnavailable(StoreError):
-    """The disk refused a read or a write; the store reopens itself, and the call may be repeated."""
+    """The disk refused; the store reopens itself, and the call may be repeated."""
 
 
 class StoreFull(StoreUnavailable):

@@ -1,1 +1,5 @@
-"""cli"""
+"""The `penstock` command: parse, call, print."""
+
+from gateway.cli.main import main
+
+__all__ = ["main"]

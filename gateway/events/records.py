@@ -1,6 +1,7 @@
 """Records and their columns: how events travel in batches from the wire to the log and back.
 
-The encoded form on disk is `gateway.store`'s; the MQTT packets that carry them are `gateway.mqtt`'s.
+The encoded form on disk is `gateway.store`'s; the MQTT packets that carry them are
+`gateway.mqtt`'s.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Flag(IntFlag):
 
 
 class Origin(NamedTuple):
-    """What a record is about: its topic name, and the device that the gateway holds it to be from."""
+    """What a record is about: its topic name, and the device that it is held to be from."""
 
     topic: str
     device: str
@@ -55,10 +56,11 @@ class Record(NamedTuple):
 
 @dataclass(slots=True)
 class Run:
-    """Records of one partition that arrived together from one client, as parallel columns, oldest first.
+    """Records of one partition that arrived together from one client, as columns, oldest first.
 
-    `flags` holds one byte a record. `properties` holds the MQTT 5 PUBLISH properties of each record as
-    they stood on the wire (without their length and without a topic alias), or None when no record has any.
+    `flags` holds one byte a record. `properties` holds the MQTT 5 PUBLISH properties of each record
+    as they stood on the wire (without their length and without a topic alias), or None when no
+    record has any.
     """
 
     stream: str
@@ -92,7 +94,8 @@ class RecordBatch:
     """Consecutive records of one partition, with dense offsets from `base_offset` on.
 
     `commit_no` numbers the commit that made them durable; ordering batches of several partitions by
-    (`commit_no`, stream, partition) gives one order that every reader of an engine with one writer agrees on.
+    (`commit_no`, stream, partition) gives one order that every reader of an engine with one writer
+    agrees on.
     """
 
     stream: str
@@ -137,7 +140,7 @@ class RecordBatch:
                 offset += 1
 
     def slice(self, start_offset: int, stop_offset: int) -> RecordBatch:
-        """Copy the part whose offsets lie in `start_offset` … `stop_offset` - 1; runs that fall out are dropped."""
+        """Copy the part with offsets `start_offset` … `stop_offset` - 1; may be empty."""
         kept: list[Run] = []
         offset = self.base_offset
         first = max(start_offset, self.base_offset)

@@ -4,6 +4,7 @@ from gateway.mqtt.connecting import announced_version, encode_refusal
 from gateway.mqtt.decode import decode_connect, decode_packet
 from gateway.mqtt.delivery import publish_parts, with_dup
 from gateway.mqtt.encode import encode_packet
+from gateway.mqtt.lane import PublishColumns, packet_size, split_pubacks, split_publishes
 from gateway.mqtt.packet_types import PacketType, ProtocolVersion, Sender
 from gateway.mqtt.packets import (
     Auth,
@@ -73,6 +74,7 @@ __all__ = [
     "Puback",
     "Pubcomp",
     "Publish",
+    "PublishColumns",
     "Pubrec",
     "Pubrel",
     "ReasonCode",
@@ -100,8 +102,11 @@ __all__ = [
     "encode_variable_byte_integer",
     "has_wildcard",
     "matches",
+    "packet_size",
     "parse_shared_filter",
     "publish_parts",
+    "split_pubacks",
+    "split_publishes",
     "suback_return_code",
     "with_dup",
 ]

@@ -1,0 +1,124 @@
+"""The composition root: builds every part once, starts them in order, stops them in reverse.
+
+Read this first: it says what the gateway is made of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.clock import Clock, SystemClock
+from gateway.config import GatewayConfig
+from gateway.devices import DeviceTopics
+from gateway.errors import PenstockError
+from gateway.pipeline import RuleEvaluation
+from gateway.routing import Router, StreamRoute
+from gateway.rules import RuleSet, load_rules
+from gateway.server import MqttServer
+from gateway.store import StreamSpec, StreamStore, open_store, partition_of
+
+ALERTS = StreamSpec("alerts", partitions=1)
+DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
+TICKS = StreamSpec("ticks", partitions=1)
+
+
+class LoopEnded(PenstockError):
+    """A part that runs as long as the gateway does has ended; the gateway stops with it."""
+
+
+class Gateway:
+    """One running gateway."""
+
+    def __init__(self, config: GatewayConfig, rules: RuleSet | None, clock: Clock) -> None:
+        self._config = config
+        self._rules = rules
+        self._clock = clock
+        self._store: StreamStore | None = None
+        self._server: MqttServer | None = None
+        self._evaluation: RuleEvaluation | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> list[tuple[str, int]]:
+        """Open the log, start the rules, begin to listen; returns the bound addresses.
+
+        Raises:
+            StoreInUse: another gateway has the data directory.
+            StoreNotWritable: the data directory can't be written.
+            AddressUnavailable: a port is in use.
+        """
+        store = self._store = await open_store(self._config.store_options(), self._clock)
+        specs = [stream.spec for stream in self._config.streams] + [ALERTS, DEAD_LETTERS, TICKS]
+        for spec in specs:
+            await store.ensure(spec)
+        router = self._router()
+        delivered = [spec for spec in specs if spec is not TICKS]
+        slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
+        self._server = MqttServer(self._config.server, store, router, self._clock, slots)
+        addresses = await self._server.start()
+        self._tasks += self._server.tasks
+        if self._rules is not None:
+            self._evaluation = self._build_evaluation(store, router, self._rules)
+            self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
+        return addresses
+
+    def _router(self) -> Router:
+        """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
+        routes = [
+            StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
+            *(
+                StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
+                for stream in self._config.streams
+            ),
+        ]
+        topics = DeviceTopics(self._config.device_topics)
+        return Router(routes, topics.device_of, partition_of)
+
+    def _build_evaluation(
+        self, store: StreamStore, router: Router, rules: RuleSet
+    ) -> RuleEvaluation:
+        streams = [stream.spec.name for stream in self._config.streams]
+        return RuleEvaluation(store, rules, streams, router.route_of, self._clock)
+
+    async def run(
+        self, ready: Callable[[list[tuple[str, int]]], None], stop: asyncio.Event
+    ) -> None:
+        """Start, say so, and run until `stop` is set or a part of the gateway fails.
+
+        Raises:
+            LoopEnded: a part ended by itself; everything was stopped in order.
+        """
+        try:
+            ready(await self.start())
+            stopping = asyncio.create_task(stop.wait())
+            done, _ = await asyncio.wait(
+                [stopping, *self._tasks], return_when=asyncio.FIRST_COMPLETED
+            )
+            stopping.cancel()
+        finally:
+            await self.stop()
+        for task in done - {stopping}:
+            error = None if task.cancelled() else task.exception()
+            raise LoopEnded(f"'{task.get_name()}' ended: {error!r}") from error
+
+    async def stop(self) -> None:
+        """Stop listening, settle what was taken, let the rules save their state, close the log."""
+        if self._server is not None:
+            await self._server.stop()
+        if self._evaluation is not None:
+            await self._evaluation.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._store is not None:
+            await self._store.close()
+
+
+def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
+    """Build a gateway from its configuration; nothing is opened yet.
+
+    Raises:
+        DocumentInvalid: the rules are wrong; every error is listed.
+    """
+    rules = None if config.rules_path is None else load_rules([config.rules_path])
+    return Gateway(config, rules, clock or SystemClock())

@@ -1,0 +1,39 @@
+"""`penstock init DIR`: a starter folder with configuration and rules."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import typer
+
+from gateway.errors import PenstockError
+
+FOLDERS = ("config", "rules")
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+class StarterExists(PenstockError):
+    """A folder that would be copied is there already."""
+
+
+def starter_root() -> Path:
+    """Where the shipped folders lie: in the package, or beside it in a checkout."""
+    with as_file(files("gateway")) as package:
+        shipped = package / "starter"
+        return shipped if shipped.is_dir() else package.parent
+
+
+@app.command()
+def init(directory: Path = typer.Argument(..., help="Folder to fill; made if need be.")) -> None:
+    """Copy a starter configuration and rules into DIRECTORY."""
+    taken = [name for name in FOLDERS if (directory / name).exists()]
+    if taken:
+        raise StarterExists(f"{directory} has {', '.join(taken)} already; nothing was copied")
+    root = starter_root()
+    for name in FOLDERS:
+        shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    print(f"penstock: wrote {', '.join(FOLDERS)} to {directory}")
+    print(f"penstock: next: cd {directory} && penstock serve")

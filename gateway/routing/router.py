@@ -1,0 +1,125 @@
+"""Which stream and partition a topic is stored in, resolved once per topic.
+
+Who receives it is `subscriptions`; how it is stored is `gateway.store`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gateway.errors import MqttError
+from gateway.events import Origin, Run
+from gateway.mqtt import decode_topic_name, matches
+
+TOPIC_FILTER_INVALID = 0x8F
+TOPIC_NAME_INVALID = 0x90
+
+
+class StreamRoute(NamedTuple):
+    """Which topics a stream takes, and how many partitions it has."""
+
+    stream: str
+    topic_filters: Sequence[str]
+    partitions: int
+
+
+class Route(NamedTuple):
+    """Where the records of one topic lie."""
+
+    stream: str
+    partition: int
+    origin: Origin
+
+
+class NoStreamForTopic(MqttError):
+    """No configured stream takes the topic."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"no stream takes the topic '{topic}'", TOPIC_NAME_INVALID)
+
+
+class Router:
+    """The first matching stream takes a topic; the device's hash chooses the partition."""
+
+    def __init__(
+        self,
+        streams: Sequence[StreamRoute],
+        device_of: Callable[[str], str],
+        partition_of: Callable[[str, int], int],
+        *,
+        topics_max: int = 200_000,
+    ) -> None:
+        self._streams = streams
+        self._device_of = device_of
+        self._partition_of = partition_of
+        self._topics_max = topics_max
+        self._routes_by_topic_bytes: dict[bytes, Route] = {}
+
+    def routes_of(self, topics: Sequence[bytes]) -> list[Route]:
+        """Resolve topic names as they stand on the wire, in order.
+
+        Raises:
+            MalformedPacket: one is not UTF-8 text, is empty, or holds a wildcard.
+            NoStreamForTopic: no stream takes one.
+        """
+        known = self._routes_by_topic_bytes
+        try:
+            return [known[topic] for topic in topics]
+        except KeyError:
+            return [known.get(topic) or self._resolve(topic) for topic in topics]
+
+    def route_of(self, topic: str) -> Route:
+        """Resolve one topic name that comes from the gateway itself.
+
+        Raises:
+            NoStreamForTopic: no stream takes it.
+        """
+        for stream in self._streams:
+            if any(matches(topic_filter, topic) for topic_filter in stream.topic_filters):
+                device = self._device_of(topic)
+                partition = self._partition_of(device, stream.partitions)
+                return Route(stream.stream, partition, Origin(topic, device))
+        raise NoStreamForTopic(topic)
+
+    def _resolve(self, topic: bytes) -> Route:
+        route = self.route_of(decode_topic_name(topic))
+        # A client that invents topics must not grow the table for ever; starting over costs little.
+        if len(self._routes_by_topic_bytes) >= self._topics_max:
+            self._routes_by_topic_bytes.clear()
+        self._routes_by_topic_bytes[topic] = route
+        return route
+
+
+def cut_runs(  # noqa: PLR0913 - the columns of a run, which it makes
+    routes: Sequence[Route],
+    payloads: Sequence[bytes],
+    flags: bytes,
+    client: str,
+    arrival_ms: int,
+    properties: Sequence[bytes] | None = None,
+) -> list[Run]:
+    """Group what arrived together by partition, keeping the order within each.
+
+    This runs for every read of every publisher: the usual case, one partition for all, is one pass.
+    """
+    stream, partition, _ = routes[0]
+    if all(route[1] == partition and route[0] == stream for route in routes):
+        origins = [route[2] for route in routes]
+        return [Run(stream, partition, client, arrival_ms, origins, payloads, flags, properties)]
+    indexes_by_slot: dict[tuple[str, int], list[int]] = {}
+    for index, route in enumerate(routes):
+        indexes_by_slot.setdefault((route[0], route[1]), []).append(index)
+    return [
+        Run(
+            stream,
+            partition,
+            client,
+            arrival_ms,
+            [routes[index][2] for index in indexes],
+            [payloads[index] for index in indexes],
+            bytes([flags[index] for index in indexes]),
+            None if properties is None else [properties[index] for index in indexes],
+        )
+        for (stream, partition), indexes in indexes_by_slot.items()
+    ]

@@ -1,0 +1,260 @@
+"""One network connection: bytes to packets to the session, and its effects back to the world.
+
+It has no protocol knowledge of its own: what may happen when is the session's, what follows is the
+hub's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from gateway.errors import MqttError
+from gateway.mqtt import (
+    ClientPacket,
+    Connect,
+    Publish,
+    PublishColumns,
+    ReasonCode,
+    announced_version,
+    decode_connect,
+    decode_packet,
+    encode_properties,
+    packet_size,
+    split_pubacks,
+    split_publishes,
+)
+from gateway.session import (
+    Append,
+    CloseConnection,
+    ConnectionLost,
+    Effect,
+    Failure,
+    Grants,
+    Input,
+    KeepState,
+    OpenState,
+    Phase,
+    Pubacks,
+    PublishBatch,
+    PublishWill,
+    Redeliver,
+    Resume,
+    Revokes,
+    Send,
+    Session,
+)
+
+if TYPE_CHECKING:
+    from gateway.server.hub import Hub
+    from gateway.server.subscriber import Subscriber
+
+PACKET_TYPE_BITS = 0xF0
+PUBLISH = 0x30
+PUBACK = 0x40
+V5 = 5
+
+
+class Connection(asyncio.Protocol):
+    """The asyncio side of one client."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self.session = Session(hub.options.session, hub.assign_client_id())
+        self.subscriber: Subscriber | None = None
+        self.transport: asyncio.Transport | None = None
+        self.was_heard = True
+        self.heard_at_ms = 0
+        self.opened_at_ms = 0
+        self.partial_since_ms: int | None = None
+        self.closing_since_ms: int | None = None
+        self.is_paused = False
+        self._pieces: list[bytes] = []
+        self._pieces_bytes = 0
+        self._wanted_bytes = 0
+
+    @property
+    def partial_bytes(self) -> int:
+        """How much of an incomplete packet is waiting for its rest."""
+        return self._pieces_bytes
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclass of asyncio's, so only the type checker can be told.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=self._hub.options.outbox_bytes_max)
+        self._hub.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.perform(ConnectionLost())
+        self._hub.discard(self)
+        self._drop_partial()
+
+    def pause_writing(self) -> None:
+        if self.subscriber is not None:
+            self.subscriber.clog()
+
+    def resume_writing(self) -> None:
+        if self.subscriber is not None:
+            self.subscriber.unclog()
+
+    def data_received(self, data: bytes) -> None:
+        self.was_heard = True
+        if self._pieces:
+            self._pieces.append(data)
+            self._pieces_bytes += len(data)
+            if self._pieces_bytes < self._wanted_bytes:
+                return
+            data = b"".join(self._pieces)
+            self._drop_partial()
+        try:
+            used = self._take(data)
+            if used < len(data) and self.session.phase is not Phase.CLOSED:
+                self._keep_partial(data[used:])
+        except MqttError as error:
+            self.fail(error, announced_version(data, 0))
+
+    # -- bytes in
+
+    def _take(self, data: bytes) -> int:
+        """Take every complete packet; returns where the first incomplete one begins."""
+        at = 0
+        end = len(data)
+        session = self.session
+        while at < end and session.phase is not Phase.CLOSED:
+            packet_type = data[at] & PACKET_TYPE_BITS
+            if session.phase is Phase.CONNECTED:
+                stop = at
+                if packet_type == PUBLISH:
+                    stop = self._take_publishes(data, at)
+                elif packet_type == PUBACK:
+                    packet_ids, stop = split_pubacks(data, at)
+                    if packet_ids:
+                        self.perform(Pubacks(packet_ids))
+                if stop > at:
+                    at = stop
+                    continue
+            found = self._decode(data, at)
+            if found is None:
+                break
+            packet, at = found
+            self.perform(self._as_batch(packet) if isinstance(packet, Publish) else packet)
+        return at
+
+    def _decode(self, data: bytes, at: int) -> tuple[Connect | ClientPacket, int] | None:
+        """The general path: any packet, checked in full."""
+        size_max = self._hub.options.session.packet_bytes_max
+        if self.session.phase is Phase.AWAITING_CONNECT:
+            return decode_connect(data, at, size_max)
+        return decode_packet(data, at, self.session.version, size_max)
+
+    def _take_publishes(self, data: bytes, at: int) -> int:
+        columns = PublishColumns()
+        stop = split_publishes(data, at, columns, is_v5=self.session.version == V5)
+        if stop > at:
+            self.perform(
+                PublishBatch(columns.topics, columns.payloads, columns.flags, columns.packet_ids)
+            )
+        return stop
+
+    def _as_batch(self, publish: Publish) -> PublishBatch:
+        """One PUBLISH that the lane leaves to the general path."""
+        if publish.qos > 1:
+            raise MqttError("QoS 2 is not supported", ReasonCode.QOS_NOT_SUPPORTED)
+        flags = publish.qos << 1 | int(publish.retain) | int(publish.dup) << 3
+        packet_ids = [publish.packet_id.to_bytes(2, "big")] if publish.qos else []
+        properties = encode_properties(publish.properties._replace(topic_alias=None))
+        return PublishBatch(
+            [publish.topic.encode()],
+            [publish.payload],
+            [flags],
+            packet_ids,
+            [properties] if properties else None,
+        )
+
+    def _keep_partial(self, rest: bytes) -> None:
+        self._pieces = [rest]
+        self._pieces_bytes = len(rest)
+        self._wanted_bytes = packet_size(rest) or len(rest) + 1
+        if self.partial_since_ms is None:
+            self.partial_since_ms = self._hub.clock.monotonic_ms()
+
+    def _drop_partial(self) -> None:
+        self._pieces = []
+        self._pieces_bytes = self._wanted_bytes = 0
+        self.partial_since_ms = None
+
+    # -- effects out
+
+    def fail(self, error: MqttError, version: int = 0) -> None:
+        """End the connection, because the client broke a rule."""
+        self._hub.note_failure(self, error)
+        self.perform(Failure(error.reason_code, version))
+
+    def perform(self, incoming: Input) -> None:
+        """Feed the session and do what it says."""
+        for effect in self.session.handle(incoming):
+            try:
+                self._do(effect)
+            except MqttError as error:
+                self.fail(error)
+                return
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Append(batch):
+                self._hub.ingest.submit(self, self.session.client_id, batch)
+            case Send(packets):
+                self.write(packets)
+            case Resume():
+                if self.subscriber is not None:
+                    self.subscriber.resume()
+            case CloseConnection():
+                self.close()
+            case OpenState():
+                self.perform(self._hub.open(self, effect))
+            case _:
+                self._do_for_session(effect)
+
+    def _do_for_session(self, effect: Effect) -> None:
+        match effect:
+            case Redeliver():
+                self._hub.attach(self)
+            case Grants(grants):
+                self._hub.grant(self, grants)
+            case Revokes(topic_filters):
+                self._hub.revoke(self, topic_filters)
+            case PublishWill(will):
+                self._hub.ingest.submit_will(self.session.client_id, will)
+            case KeepState(state):
+                self._hub.keep(self, state)
+
+    def write(self, packets: bytes) -> None:
+        """Write to the client, unless it is gone."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(packets)
+
+    def close(self) -> None:
+        """Close after what was written; the hub's sweep cuts off a client that doesn't read."""
+        if self.transport is not None and self.closing_since_ms is None:
+            self.closing_since_ms = self._hub.clock.monotonic_ms()
+            self.transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause(self) -> None:
+        """Stop reading: what this client has sent can't be stored yet."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.is_paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        self.is_paused = False
+        self.was_heard = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()

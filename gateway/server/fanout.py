@@ -1,0 +1,227 @@
+"""Fan-out after commit: from the tail of the log to every subscriber, in batches.
+
+Theory of operation
+-------------------
+One loop reads the tail of all streams. `positions` is the next offset of each partition that this
+loop has not handed out yet. A subscriber at the tail gets each matching message as it passes. One
+that can't take a QoS 1 message leaves the tail with a copy of `positions`, corrected for the
+message that it could not take, and reads the log itself; when its positions equal the loop's, it is
+at the tail again. Both loops run on one event loop and compare without an await between, so nothing
+is skipped or sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from gateway.errors import OffsetOutOfRange, StoreError
+from gateway.events import RecordBatch
+from gateway.routing import SubscriptionTree
+from gateway.server.subscriber import Slot, Subscriber
+from gateway.session import Grant, Outgoing, Terms
+from gateway.store import StreamStore
+
+LOG = logging.getLogger(__name__)
+TOPICS_CACHED_MAX = 100_000
+YIELD_EVERY = 500
+NO_PROPERTIES = b""
+NOBODY: Mapping[Subscriber, Terms] = {}
+
+
+class Fanout:
+    """Hands committed records to the subscribers of their topics."""
+
+    def __init__(self, store: StreamStore, slots: Sequence[Slot]) -> None:
+        self._store = store
+        self._slots = slots
+        self._streams = list(dict.fromkeys(stream for stream, _ in slots))
+        self.tree: SubscriptionTree[Subscriber, Grant] = SubscriptionTree()
+        self.positions: dict[Slot, int] = {}
+        self.delivered = 0
+        self._terms_by_topic: dict[str, Mapping[Subscriber, Terms]] = {}
+        self._generation = -1
+        self._touched: dict[Subscriber, None] = {}
+
+    async def start(self) -> None:
+        """Find the log ends: what is committed from now on is handed out."""
+        for stream, partition in self._slots:
+            bounds = await self._store.bounds(stream, partition)
+            self.positions[stream, partition] = bounds.log_end_offset
+
+    async def run(self) -> None:
+        """Hand out what is committed, until cancelled or the store is closed."""
+        tail = self._store.tail(self._streams, dict(self.positions))
+        try:
+            while batches := await tail.next():
+                for batch in batches:
+                    if len(self.tree):
+                        self._spread(batch)
+                    self.positions[batch.stream, batch.partition] = batch.next_offset
+                self._flush()
+        finally:
+            tail.close()
+
+    def terms_of(self, topic: str) -> Mapping[Subscriber, Terms]:
+        """Every subscriber of a topic, with its terms; kept until a subscription changes."""
+        if (
+            self._generation != self.tree.generation
+            or len(self._terms_by_topic) > TOPICS_CACHED_MAX
+        ):
+            self._terms_by_topic.clear()
+            self._generation = self.tree.generation
+        terms = self._terms_by_topic.get(topic)
+        if terms is None:
+            grants = self.tree.match(topic)
+            terms = {one: Terms.of(found) for one, found in grants.items()} or NOBODY
+            self._terms_by_topic[topic] = terms
+        return terms
+
+    def _spread(self, batch: RecordBatch) -> None:
+        """Give each record of a batch to its live subscribers; the hot loop of delivery."""
+        stream, partition = batch.stream, batch.partition
+        offset = batch.base_offset
+        known = self.terms_of
+        for run in batch.runs:
+            properties = run.properties
+            for index, origin in enumerate(run.origins):
+                terms_by_subscriber = known(origin.topic)
+                if terms_by_subscriber:
+                    message = Outgoing(
+                        origin.topic.encode(),
+                        run.payloads[index],
+                        run.flags[index],
+                        NO_PROPERTIES if properties is None else properties[index],
+                    )
+                    self._give(
+                        message, terms_by_subscriber, run.client, (stream, partition, offset)
+                    )
+                offset += 1
+
+    def _give(
+        self,
+        message: Outgoing,
+        terms_by_subscriber: Mapping[Subscriber, Terms],
+        client: str,
+        place: tuple[str, int, int],
+    ) -> None:
+        touched = self._touched
+        for subscriber, terms in terms_by_subscriber.items():
+            if not subscriber.is_live or (terms.no_local and client == subscriber.client_id):
+                continue
+            if subscriber.is_clogged:
+                if message.qos == 0 or terms.qos == 0:
+                    subscriber.delivery.dropped += 1
+                else:
+                    self._leave_tail(subscriber, place)
+            elif subscriber.delivery.offer(message, terms, place):
+                touched[subscriber] = None
+                self.delivered += 1
+            else:
+                self._leave_tail(subscriber, place)
+
+    def _flush(self) -> None:
+        touched, self._touched = self._touched, {}
+        for subscriber in touched:
+            subscriber.flush()
+
+    def _leave_tail(self, subscriber: Subscriber, place: tuple[str, int, int]) -> None:
+        stream, partition, offset = place
+        self.follow(subscriber, {**self.positions, (stream, partition): offset})
+
+    # -- catching up
+
+    def follow(self, subscriber: Subscriber, positions: Mapping[Slot, int]) -> None:
+        """Let a subscriber read the log from `positions` on, until it is at the tail."""
+        subscriber.is_live = False
+        subscriber.positions = {**self.positions, **positions}
+        subscriber.catching_up = asyncio.ensure_future(self._catch_up(subscriber))
+
+    async def redeliver(self, subscriber: Subscriber) -> None:
+        """Send again what an earlier connection left unacknowledged, in its order.
+
+        Spec: MQTT5 §4.4, §4.6 [MQTT5-4.6.0-1], MQTT311 §4.6 [MQTT311-4.6.0-1]
+        """
+        for packet_id, position in list(subscriber.state.in_flight.items()):
+            chunk = await self._fetch(position.stream, position.partition, position.offset)
+            if chunk is None or packet_id not in subscriber.state.in_flight:
+                # Retention has removed it: there is nothing left to send under this identifier.
+                subscriber.state.in_flight.pop(packet_id, None)
+                continue
+            record = next(chunk.records())
+            terms = self.terms_of(record.topic).get(subscriber) or Terms(
+                position.qos, no_local=False, retain_as_published=False, subscription_ids=b""
+            )
+            message = Outgoing(
+                record.topic.encode(), record.payload, record.flags, record.properties
+            )
+            subscriber.delivery.repeat(message, terms, packet_id, position.qos)
+        subscriber.flush()
+
+    async def _fetch(self, stream: str, partition: int, offset: int) -> RecordBatch | None:
+        try:
+            chunk = await self._store.fetch(stream, partition, offset, records_max=1)
+        except OffsetOutOfRange:
+            return None
+        batch = chunk.batches[0] if chunk.batches else None
+        return batch if batch is not None and batch.base_offset == offset else None
+
+    async def _catch_up(self, subscriber: Subscriber) -> None:
+        try:
+            await self._read_on(subscriber)
+        except StoreError as error:
+            LOG.warning("'%s' can't be brought up to date: %s", subscriber.client_id, error)
+
+    async def _read_on(self, subscriber: Subscriber) -> None:
+        if subscriber.positions == self.positions:
+            self._rejoin(subscriber)
+            return
+        tail = self._store.tail(self._streams, dict(subscriber.positions))
+        try:
+            while batches := await tail.next():
+                for batch in batches:
+                    await self._bring(subscriber, batch)
+                    subscriber.positions[batch.stream, batch.partition] = batch.next_offset
+                subscriber.flush()
+                if subscriber.positions == self.positions:
+                    self._rejoin(subscriber)
+                    return
+                await subscriber.wait_for_room()
+        finally:
+            tail.close()
+
+    def _rejoin(self, subscriber: Subscriber) -> None:
+        subscriber.flush()
+        subscriber.is_live = True
+        subscriber.catching_up = None
+
+    async def _bring(self, subscriber: Subscriber, batch: RecordBatch) -> None:
+        """Send one subscriber what it wants of a batch, at the pace at which it acknowledges."""
+        offset = batch.base_offset
+        slot = (batch.stream, batch.partition)
+        for run in batch.runs:
+            properties = run.properties
+            for index, origin in enumerate(run.origins):
+                terms = self.terms_of(origin.topic).get(subscriber)
+                if terms is not None and not (
+                    terms.no_local and run.client == subscriber.client_id
+                ):
+                    message = Outgoing(
+                        origin.topic.encode(),
+                        run.payloads[index],
+                        run.flags[index],
+                        NO_PROPERTIES if properties is None else properties[index],
+                    )
+                    while subscriber.is_clogged or not subscriber.delivery.offer(
+                        message, terms, (*slot, offset)
+                    ):
+                        subscriber.positions[slot] = offset
+                        subscriber.flush()
+                        await subscriber.wait_for_room()
+                    self.delivered += 1
+                offset += 1
+                if offset % YIELD_EVERY == 0:
+                    subscriber.positions[slot] = offset
+                    subscriber.flush()
+                    await asyncio.sleep(0)

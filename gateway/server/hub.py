@@ -1,0 +1,216 @@
+"""All clients together: who is connected, and whose session lives on.
+
+Theory of operation
+-------------------
+`open` is where a client becomes *the* client of its identifier: an earlier connection is told
+`TakenOver` and hands its state back through `keep` before the new one gets it. `attach` makes the
+connection a subscriber: first what an earlier connection left unacknowledged is sent again, then
+the log is read on from where that one stood, then it is at the tail. A sweep once a second looks at
+keep-alives, half-sent packets, sockets that never said CONNECT, and sessions whose time is over: no
+timer per client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+
+from gateway.clock import Clock
+from gateway.errors import MqttError
+from gateway.mqtt import ReasonCode
+from gateway.server.connection import Connection
+from gateway.server.fanout import Fanout
+from gateway.server.ingest import Ingest
+from gateway.server.options import ServerOptions
+from gateway.server.subscriber import Subscriber
+from gateway.session import (
+    ConnectRefused,
+    Grant,
+    KeepAliveElapsed,
+    Opened,
+    OpenState,
+    Phase,
+    ServerStopping,
+    SessionState,
+    TakenOver,
+)
+
+LOG = logging.getLogger(__name__)
+CLOSE_WITHIN_MS = 10_000
+
+
+class Hub:
+    """The clients of one gateway."""
+
+    def __init__(
+        self, options: ServerOptions, clock: Clock, ingest: Ingest, fanout: Fanout
+    ) -> None:
+        self.options = options
+        self.clock = clock
+        self.ingest = ingest
+        self.fanout = fanout
+        self._connections: set[Connection] = set()
+        self._connections_by_client_id: dict[str, Connection] = {}
+        self._states_by_client_id: dict[str, SessionState] = {}
+        self._expires_at_ms_by_client_id: dict[str, int] = {}
+        self._is_stopping = False
+        self.failures = 0
+
+    @property
+    def connected(self) -> int:
+        """How many clients have been accepted and are still here."""
+        return len(self._connections_by_client_id)
+
+    def assign_client_id(self) -> str:
+        """Make up an identifier for a client that has none [MQTT5-3.1.3-7] [MQTT311-3.1.3-6]."""
+        return f"auto-{uuid.uuid4().hex}"
+
+    def add(self, connection: Connection) -> None:
+        """Take note of a new network connection."""
+        connection.opened_at_ms = connection.heard_at_ms = self.clock.monotonic_ms()
+        self._connections.add(connection)
+        # Some room above the limit, so that the clients just beyond it are told why.
+        if self._is_stopping or len(self._connections) > self.options.connections_max * 5 // 4:
+            connection.abort()
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a network connection that is gone."""
+        self._connections.discard(connection)
+
+    def note_failure(self, connection: Connection, error: MqttError) -> None:
+        """Count a client that broke a rule; the log says which and how."""
+        self.failures += 1
+        client_id = connection.session.client_id or "a client that did not connect"
+        LOG.info("closing %s: %s", client_id, error)
+
+    # -- effects of sessions
+
+    def open(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused:
+        """Find or make the state of a client, after ending any other connection of it.
+
+        Spec: MQTT5 §3.1.2.4 [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.4-3],
+        MQTT311 §3.1.2.4 [MQTT311-3.1.2-6] [MQTT311-3.1.4-2]
+        """
+        earlier = self._connections_by_client_id.get(wish.client_id)
+        if earlier is not None:
+            earlier.perform(TakenOver())
+        elif len(self._connections_by_client_id) >= self.options.connections_max:
+            return ConnectRefused(ReasonCode.SERVER_BUSY)
+        state = self._states_by_client_id.pop(wish.client_id, None)
+        self._expires_at_ms_by_client_id.pop(wish.client_id, None)
+        is_present = state is not None and not wish.is_clean
+        if state is None or wish.is_clean:
+            state = SessionState(wish.client_id)
+        state.expiry_ms = wish.expiry_ms
+        self._connections_by_client_id[wish.client_id] = connection
+        return Opened(state, is_present)
+
+    def attach(self, connection: Connection) -> None:
+        """Make a connection that was just accepted a reader of the log."""
+        subscriber = Subscriber(connection.session, connection.write)
+        connection.subscriber = subscriber
+        state = subscriber.state
+        for grant in state.grants_by_filter.values():
+            self.fanout.tree.add(grant.topic_filter, subscriber, grant)
+        if state.positions is not None:
+            positions, state.positions = state.positions, None
+            subscriber.is_live = False
+            subscriber.positions = dict(positions)
+            subscriber.catching_up = asyncio.ensure_future(self._bring_back(subscriber))
+
+    async def _bring_back(self, subscriber: Subscriber) -> None:
+        await self.fanout.redeliver(subscriber)
+        self.fanout.follow(subscriber, subscriber.positions)
+
+    def grant(self, connection: Connection, grants: Sequence[Grant]) -> None:
+        """Deliver to more filters."""
+        subscriber = connection.subscriber
+        if subscriber is not None:
+            for grant in grants:
+                self.fanout.tree.add(grant.topic_filter, subscriber, grant)
+
+    def revoke(self, connection: Connection, topic_filters: Sequence[str]) -> None:
+        """Deliver to these filters no more."""
+        subscriber = connection.subscriber
+        if subscriber is not None:
+            for topic_filter in topic_filters:
+                self.fanout.tree.remove(topic_filter, subscriber)
+
+    def keep(self, connection: Connection, state: SessionState) -> None:
+        """Take a session's state back when its connection is over.
+
+        Spec: MQTT5 §3.1.2.11.2 [MQTT5-3.1.2-23], MQTT311 §3.1.2.4 [MQTT311-3.1.2-5]
+        """
+        if self._connections_by_client_id.get(state.client_id) is connection:
+            del self._connections_by_client_id[state.client_id]
+        subscriber = connection.subscriber
+        connection.subscriber = None
+        if subscriber is not None:
+            subscriber.leave()
+            for topic_filter in state.grants_by_filter:
+                self.fanout.tree.remove(topic_filter, subscriber)
+            at_tail = self.fanout.positions
+            state.positions = dict(at_tail if subscriber.is_live else subscriber.positions)
+        if state.expiry_ms == 0 or len(self._states_by_client_id) >= self.options.sessions_max:
+            return
+        self._states_by_client_id[state.client_id] = state
+        if state.expiry_ms is not None:
+            expires_at_ms = self.clock.monotonic_ms() + state.expiry_ms
+            self._expires_at_ms_by_client_id[state.client_id] = expires_at_ms
+
+    # -- time
+
+    def sweep(self) -> None:
+        """Look after everything that has a time limit; called about once a second."""
+        now_ms = self.clock.monotonic_ms()
+        for connection in list(self._connections):
+            self._check(connection, now_ms)
+        expired = [
+            client_id
+            for client_id, expires_at_ms in self._expires_at_ms_by_client_id.items()
+            if expires_at_ms <= now_ms
+        ]
+        for client_id in expired:
+            del self._states_by_client_id[client_id]
+            del self._expires_at_ms_by_client_id[client_id]
+
+    def _check(self, connection: Connection, now_ms: int) -> None:
+        if connection.was_heard or connection.is_paused:
+            connection.was_heard = False
+            connection.heard_at_ms = now_ms
+        if connection.closing_since_ms is not None:
+            if now_ms - connection.closing_since_ms > CLOSE_WITHIN_MS:
+                connection.abort()
+            return
+        session = connection.session
+        if session.phase is Phase.AWAITING_CONNECT:
+            if now_ms - connection.opened_at_ms > self.options.connect_within_ms:
+                connection.abort()
+            return
+        keep_alive_ms = session.keep_alive_ms
+        if keep_alive_ms and now_ms - connection.heard_at_ms > keep_alive_ms:
+            connection.perform(KeepAliveElapsed())
+        elif self._is_stuck(connection, now_ms):
+            connection.abort()
+
+    def _is_stuck(self, connection: Connection, now_ms: int) -> bool:
+        """Whether half a packet has been lying here for too long."""
+        if connection.partial_since_ms is None or connection.is_paused:
+            return False
+        # A byte a millisecond on top: a large payload on a slow line is no attack.
+        allowed_ms = self.options.packet_within_ms + connection.partial_bytes
+        return now_ms - connection.partial_since_ms > allowed_ms
+
+    def pause(self) -> None:
+        """Read nothing more from anyone: what has arrived is all there will be."""
+        self._is_stopping = True
+        for connection in self._connections:
+            connection.pause()
+
+    def stop(self) -> None:
+        """Send every client away; new ones are not accepted any more."""
+        for connection in list(self._connections):
+            connection.perform(ServerStopping())
+            connection.close()
