@@ -53,12 +53,11 @@ class Expression(Protocol):
 
 
 class StatefulCall(Protocol):
-    """A call that remembers: `changed(x)` or `since(condition)`.
+    """A call that remembers: `changed(x)` or `since(condition)`. It reads single events, no aggregates.
 
     The engine keeps one `memory` per key and slot (None at first; plain JSON values, so it can be
-    stored). For each event of the key, before it evaluates anything that reads the slot, and in the
-    order of `RuleSpec.stateful`, it does ``memory, scope[call.slot] = call.advance(memory,
-    scope)``.
+    stored). For each event that passes `where`, in the order of `RuleSpec.prelude`, it does
+    ``memory, scope[call.slot] = call.advance(memory, scope)``.
     """
 
     @property
@@ -388,9 +387,11 @@ class SuppressSpec:
 class RuleSpec:
     """One rule with its defaults filled in; at most one of the four detectors is given.
 
-    A rule without a detector only emits. `stateful` lists every stateful call of the rule once, in
-    the order in which the engine must advance them. `source_hash` changes when, and only when, the
-    rule means something else.
+    A rule without a detector only emits. Each expression may read what is known when it runs: an
+    event first gets its time, then its key, its `enrich` rows, and passes `where`; then come the
+    joined events, then the `prelude` (the lets and stateful calls in the order in which they need
+    each other), the window, and the detector and outputs, which may read everything. `source_hash`
+    changes when, and only when, the rule means something else.
     """
 
     id: str
@@ -420,7 +421,7 @@ class RuleSpec:
     emit: EmitSpec | None = None
     publish: tuple[PublishSpec, ...] = ()
     suppress: SuppressSpec = field(default_factory=SuppressSpec)
-    stateful: tuple[StatefulCall, ...] = ()
+    prelude: tuple[LetSpec | StatefulCall, ...] = ()
     source_hash: str = ""
     path: str = ""
     line: int = 0

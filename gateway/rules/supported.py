@@ -1,14 +1,19 @@
 """What the engine runs: the loader refuses every rule that asks for more.
 
-A feature is named after its place in the language: a key of a rule (`join`, `sequence`), or a key
-and what is chosen there (`window.sliding`, `aggregate.avg`, `time.watermark.partition`,
-`publish.on.acked`).
+The names are those of `gateway.rules.features.FEATURES`.
 """
 
 from __future__ import annotations
 
 SUPPORTED: frozenset[str] = frozenset(
     {
+        "let",
+        "time.out_of_order",
+        "time.late",
+        "time.early",
+        "time.idle",
+        "state.ttl",
+        "state.max_keys",
         "window.sliding",
         "window.tumbling",
         "aggregate.count",
@@ -17,5 +22,14 @@ SUPPORTED: frozenset[str] = frozenset(
         "aggregate.min",
         "aggregate.max",
         "when",
+        "for",
+        "max_gap",
+        "clear",
+        "clear_for",
+        "on_unknown.reset",
+        "on_unknown.false",
+        "alarm.message",
+        "publish.on.raised",
+        "publish.on.cleared",
     }
 )

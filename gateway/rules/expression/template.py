@@ -1,6 +1,6 @@
 """Text with placeholders: `{device}: average {avg_temp:.1f} °C`.
 
-A placeholder is any expression, with an optional format after a colon; `{{` and `}}` stand for braces.
+A placeholder is any expression, with an optional format after a colon; `{{` and `}}` are braces.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def compile_template(text: str, environment: Environment) -> CompiledTemplate:
     """Compile a template.
 
     Raises:
-        ExpressionInvalid: a brace that doesn't match, or a wrong expression, with its column in `text`.
+        ExpressionInvalid: an unmatched brace or a wrong expression, with its column in `text`.
     """
     if len(text) > TEMPLATE_CHARS_MAX:
         raise ExpressionInvalid(f"longer than {TEMPLATE_CHARS_MAX} characters")
