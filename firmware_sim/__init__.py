@@ -1,0 +1,1 @@
+"""Simulated firmware: the far end of the wire."""

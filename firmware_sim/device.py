@@ -1,0 +1,209 @@
+"""One virtual device, sans-IO: it boots, samples its sensors, keeps what it can't send, suffers.
+
+Theory of operation. A device is a publisher with sensors. It samples on a grid (boot time plus
+whole periods), so that a late shell changes neither values nor time stamps. Each reading gets the
+next sequence number and goes to the offline buffer, from which the publisher takes it when it can.
+Faults come from the plan. The buffer is flash: it survives a loss of power, the session does not.
+All that a device does follows from its seed, its inputs and the times that it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+
+from firmware_sim.account import Account
+from firmware_sim.chance import derive_key, draw_unit
+from firmware_sim.effects import Effect
+from firmware_sim.faults import FaultKind, FaultPlan, FaultSpec
+from firmware_sim.line import LineOptions, Phase
+from firmware_sim.outbox import Outgoing
+from firmware_sim.publisher import Publisher
+from firmware_sim.scenario import Field, FieldType, Kind, Member
+from firmware_sim.signals import Grain
+from firmware_sim.wire import PublishFrame
+
+# A shell that was held up gets the readings that it owes in portions.
+CATCH_UP_MAX = 100
+MICROSECONDS = 1_000_000
+HALF = 0.5
+
+Value = float | int | bool | str
+Reader = Callable[[int], Value]
+
+
+class RunPlan(NamedTuple):
+    """What the devices of one run share."""
+
+    seed: int
+    start_ms: int
+    boot_within_ms: int = 0
+
+
+class Device:
+    """One member of a fleet; an actor for the switchboard."""
+
+    def __init__(
+        self, member: Member, plan: RunPlan, options: LineOptions, account: Account
+    ) -> None:
+        kind = member.kind
+        key = derive_key(plan.seed, member.name)
+        self.publisher = Publisher(
+            options,
+            account,
+            derive_key(key, "line"),
+            waiting_max=kind.link.buffer_max,
+            in_flight_max=kind.link.in_flight_max,
+        )
+        self._account = account
+        self._frame = PublishFrame(kind.topic(member.name), kind.qos, options.version)
+        self._readers = _build_readers(kind, Grain(key, member.rank, plan.start_ms))
+        boot_ms = plan.start_ms + int(draw_unit(key, 0) * plan.boot_within_ms)
+        self._period_us = round(MICROSECONDS / kind.rate_hz)
+        self._first_ms = boot_ms + int(draw_unit(key, 1) * self._period_us / 1_000)
+        self._tick = 0
+        self._seq = 0
+        self._is_sampling = True
+        self._deaf_until_ms: int | None = None
+        self._faults: FaultPlan | None = FaultPlan(
+            kind.faults, derive_key(plan.seed, kind.name), member.rank, boot_ms
+        )
+        self.publisher.line.wake(boot_ms)
+
+    @property
+    def phase(self) -> Phase:
+        return self.publisher.line.phase
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every reading has found its end."""
+        return self.publisher.is_idle
+
+    @property
+    def next_due_ms(self) -> int | None:
+        """When `advance` must be called again, at the latest; None when only inputs matter."""
+        due_ms = self.publisher.line.next_due_ms
+        if self._is_sampling:
+            sample_ms = self._sample_ms()
+            due_ms = sample_ms if due_ms is None else min(due_ms, sample_ms)
+        fault_ms = None if self._faults is None else self._faults.next_due_ms
+        for other_ms in (fault_ms, self._deaf_until_ms):
+            if other_ms is not None:
+                due_ms = other_ms if due_ms is None else min(due_ms, other_ms)
+        return due_ms
+
+    def advance(self, now_ms: int) -> list[Effect]:
+        """Do all that is due by `now_ms`: faults strike, sensors are read, the line is kept."""
+        effects: list[Effect] = []
+        if self._faults is not None:
+            for spec in self._faults.strike(now_ms):
+                effects += self._suffer(spec, now_ms)
+        if self._deaf_until_ms is not None and self._deaf_until_ms <= now_ms:
+            self._deaf_until_ms = None
+            effects += self.publisher.line.cut(now_ms)
+        if self._is_sampling:
+            effects += self._sample(now_ms)
+        effects += self.publisher.advance(now_ms)
+        return effects
+
+    def opened(self, now_ms: int) -> list[Effect]:
+        return self.publisher.opened(now_ms)
+
+    def lost(self, now_ms: int, why: str) -> None:
+        self._deaf_until_ms = None
+        self.publisher.lost(now_ms, why)
+
+    def received(self, arrived: bytes, now_ms: int) -> list[Effect]:
+        return self.publisher.received(arrived, now_ms)
+
+    def block(self, now_ms: int, *, is_blocked: bool) -> list[Effect]:
+        return self.publisher.block(now_ms, is_blocked=is_blocked)
+
+    def settle(self, now_ms: int) -> list[Effect]:
+        """Take no more readings, suffer no more faults; only bring out what is still here."""
+        self._is_sampling = False
+        self._faults = None
+        self._deaf_until_ms = None
+        return self.publisher.line.recover(now_ms)
+
+    def close(self, now_ms: int) -> list[Effect]:
+        """Leave for good, politely if there is a connection."""
+        self._is_sampling = False
+        self._faults = None
+        self._deaf_until_ms = None
+        return self.publisher.line.close(now_ms)
+
+    def _sample_ms(self) -> int:
+        return self._first_ms + self._tick * self._period_us // 1_000
+
+    def _sample(self, now_ms: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for _ in range(CATCH_UP_MAX):
+            at_ms = self._sample_ms()
+            if at_ms > now_ms:
+                break
+            self._tick += 1
+            reading: dict[str, Value] = {"ts": at_ms, "seq": self._seq}
+            for name, read in self._readers:
+                reading[name] = read(at_ms)
+            payload = orjson.dumps(reading)
+            self._account.taken(self._seq, payload)
+            effects += self.publisher.offer(Outgoing(self._seq, self._frame, payload), now_ms)
+            self._seq += 1
+        return effects
+
+    def _skip_until(self, until_ms: int) -> None:
+        """Take no reading before `until_ms`; the grid stays."""
+        owed_us = (until_ms - self._first_ms) * 1_000
+        self._tick = max(self._tick, -(-owed_us // self._period_us))
+
+    def _suffer(self, spec: FaultSpec, now_ms: int) -> list[Effect]:
+        """Let one fault strike; without a connection those of the connection do nothing."""
+        line = self.publisher.line
+        if spec.kind in NEEDS_CONNECTION and line.phase is not Phase.UP:
+            return []
+        self._account.tally.faults[spec.kind.value] += 1
+        until_ms = now_ms + spec.lasts_ms
+        effects: list[Effect] = []
+        match spec.kind:
+            case FaultKind.RECONNECT:
+                effects = line.cut(now_ms)
+            case FaultKind.RESEND:
+                line.hears = False
+                self._deaf_until_ms = until_ms
+            case FaultKind.SILENCE:
+                self._skip_until(until_ms)
+            case FaultKind.RADIO_LOSS:
+                effects = line.cut(now_ms, away_ms=spec.lasts_ms)
+            case FaultKind.HALF_OPEN:
+                line.hears = line.speaks = False
+            case FaultKind.POWER_LOSS:
+                self._skip_until(until_ms)
+                self.publisher.forget_session()
+                effects = line.cut(now_ms, away_ms=spec.lasts_ms)
+        return effects
+
+
+NEEDS_CONNECTION = frozenset({FaultKind.RECONNECT, FaultKind.RESEND, FaultKind.HALF_OPEN})
+
+
+def _build_readers(kind: Kind, grain: Grain) -> list[tuple[str, Reader]]:
+    return [(field.name, _build_reader(field, grain.child(field.name))) for field in kind.fields]
+
+
+def _build_reader(field: Field, grain: Grain) -> Reader:
+    """What one field shows at a moment, as it is written in the payload."""
+    text = field.text
+    if text is not None:
+        return lambda _time_ms: text
+    sampler, decimals = field.signal.sampler(grain), field.decimals
+    match field.field_type:
+        case FieldType.NUMBER:
+            # Adding zero turns -0.0, which rounding can leave, into 0.0.
+            return lambda time_ms: round(sampler(time_ms), decimals) + 0.0
+        case FieldType.INTEGER:
+            return lambda time_ms: round(sampler(time_ms))
+        case FieldType.BOOLEAN:
+            return lambda time_ms: sampler(time_ms) >= HALF
