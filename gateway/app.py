@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewayConfig
 from gateway.devices import DeviceTopics
 from gateway.errors import PenstockError
-from gateway.pipeline import RuleEvaluation
 from gateway.routing import Router, StreamRoute
-from gateway.rules import RuleSet, load_rules
 from gateway.server import MqttServer
 from gateway.store import StreamSpec, StreamStore, open_store, partition_of
+
+if TYPE_CHECKING:
+    from gateway.pipeline import RuleEvaluation
+    from gateway.rules import RuleSet
 
 ALERTS = StreamSpec("alerts", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
@@ -77,6 +80,9 @@ class Gateway:
     def _build_evaluation(
         self, store: StreamStore, router: Router, rules: RuleSet
     ) -> RuleEvaluation:
+        # A gateway without rules needs neither their engine nor its grammar in memory.
+        from gateway.pipeline import RuleEvaluation
+
         streams = [stream.spec.name for stream in self._config.streams]
         return RuleEvaluation(store, rules, streams, router.route_of, self._clock)
 
@@ -120,5 +126,9 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
     Raises:
         DocumentInvalid: the rules are wrong; every error is listed.
     """
-    rules = None if config.rules_path is None else load_rules([config.rules_path])
+    rules: RuleSet | None = None
+    if config.rules_path is not None:
+        from gateway.rules import load_rules
+
+        rules = load_rules([config.rules_path])
     return Gateway(config, rules, clock or SystemClock())

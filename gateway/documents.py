@@ -197,7 +197,7 @@ def _pairs(
 def _resolve(tree: Any) -> Scalar:
     """Read a plain scalar as YAML 1.2 core does; a quoted one is text."""
     text: str = tree.value
-    if tree.style is not None:
+    if tree.style:
         return text
     if text in CONSTANTS:
         return CONSTANTS[text]

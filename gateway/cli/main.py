@@ -13,7 +13,6 @@ import sys
 from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -32,10 +31,10 @@ COMMANDS = {
 class LazyCommands(TyperGroup):
     """A group that knows its commands by name, and imports one when it is used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS))]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         module = COMMANDS.get(cmd_name)
         if module is not None:
             return _as_command(importlib.import_module(module).app, cmd_name)
@@ -44,8 +43,8 @@ class LazyCommands(TyperGroup):
         return None
 
 
-def _as_command(app: Any, name: str) -> click.Command:
-    command: click.Command = typer.main.get_command(app)
+def _as_command(app: Any, name: str) -> Any:
+    command = typer.main.get_command(app)
     command.name = name
     return command
 

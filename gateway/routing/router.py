@@ -101,9 +101,14 @@ def cut_runs(  # noqa: PLR0913 - the columns of a run, which it makes
 ) -> list[Run]:
     """Group what arrived together by partition, keeping the order within each.
 
-    This runs for every read of every publisher: the usual case, one partition for all, is one pass.
+    This runs for every read of every publisher: the usual cases, one topic or one partition for all,
+    are one pass.
     """
-    stream, partition, _ = routes[0]
+    first = routes[0]
+    stream, partition, origin = first
+    if routes.count(first) == len(routes):
+        origins = [origin] * len(routes)
+        return [Run(stream, partition, client, arrival_ms, origins, payloads, flags, properties)]
     if all(route[1] == partition and route[0] == stream for route in routes):
         origins = [route[2] for route in routes]
         return [Run(stream, partition, client, arrival_ms, origins, payloads, flags, properties)]
