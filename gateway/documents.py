@@ -100,12 +100,21 @@ def read_document(path: Path, shown_as: str | None = None) -> Section:
         DocumentInvalid: it can't be read, is not YAML of our kind, or is not a mapping.
     """
     name = shown_as or str(path)
+    return parse_document(read_text(path, name), name)
+
+
+def read_text(path: Path, name: str) -> str:
+    """Read one file of text; `name` is what errors call it.
+
+    Raises:
+        DocumentInvalid: it can't be read, is too large, or is not UTF-8.
+    """
     try:
         if path.stat().st_size > DOCUMENT_BYTES_MAX:
             raise DocumentInvalid(
                 [Complaint(name, 1, 1, f"larger than {DOCUMENT_BYTES_MAX} bytes")]
             )
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         complaint = Complaint(
             name, 1, 1, f"is not UTF-8 text: {error.reason} at byte {error.start}"
@@ -115,7 +124,6 @@ def read_document(path: Path, shown_as: str | None = None) -> Section:
         raise DocumentInvalid(
             [Complaint(name, 1, 1, f"can't be read: {error.strerror}")]
         ) from error
-    return parse_document(text, name)
 
 
 def parse_document(text: str, path: str) -> Section:
@@ -123,6 +131,19 @@ def parse_document(text: str, path: str) -> Section:
 
     Raises:
         DocumentInvalid: it is not YAML of our kind, or not a mapping.
+    """
+    section = open_document(text, path)
+    section.raise_complaints()
+    return section
+
+
+def open_document(text: str, path: str) -> Section:
+    """Read YAML text like `parse_document`, but note duplicate keys and the like in `complaints`.
+
+    So a reader can find every other error in the same pass; it calls `raise_complaints` in the end.
+
+    Raises:
+        DocumentInvalid: it is not YAML, has anchors, or is no mapping.
     """
     complaints: list[Complaint] = []
     try:
@@ -149,8 +170,8 @@ def parse_document(text: str, path: str) -> Section:
             Complaint(path, root.line, root.column, "expected a mapping of keys to values")
         )
     section = Section(root, path, complaints)
-    if complaints:
-        raise DocumentInvalid(section.in_order())
+    if root.kind != "mapping":
+        section.raise_complaints()
     return section
 
 
