@@ -2,6 +2,7 @@
 
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
+from gateway.store.partitioner import partition_of
 from gateway.store.protocol import (
     DAY_MS,
     Appended,
@@ -41,4 +42,5 @@ __all__ = [
     "Tail",
     "open_reader",
     "open_store",
+    "partition_of",
 ]

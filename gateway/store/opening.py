@@ -19,8 +19,11 @@ async def open_store(options: StoreOptions, clock: Clock) -> StreamStore:
         StoreInUse: another gateway has the directory open; its process id is in the message.
         StoreNotWritable: the directory can't be created or written.
         StoreTooNew: a newer program wrote it.
+        StoreError: the file in it is not a log.
     """
-    raise NotImplementedError
+    from gateway.store.sqlite.store import SqliteStore
+
+    return await SqliteStore.start(options, clock)
 
 
 async def open_reader(data_dir: Path) -> StreamReader:
@@ -29,5 +32,11 @@ async def open_reader(data_dir: Path) -> StreamReader:
     Raises:
         StoreUnavailable: there is no log in `data_dir`, or it can't be read.
         StoreTooNew: a newer program wrote it.
+        StoreError: the file in it is not a log.
     """
-    raise NotImplementedError
+    from gateway.store.sqlite.reader import SqliteReader
+    from gateway.store.sqlite.schema import DATABASE_NAME
+
+    reader = SqliteReader(data_dir / DATABASE_NAME)
+    await reader.open()
+    return reader

@@ -62,7 +62,7 @@ class Bounds(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """How much one partition holds: its bounds, its size on disk, its oldest and newest arrival."""
+    """How much one partition holds: bounds, size on disk, oldest and newest arrival."""
 
     partition: int
     log_start_offset: int
@@ -73,7 +73,7 @@ class Extent(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Offsets `start_offset` … `stop_offset` - 1 held records that can't be read any more, and why."""
+    """Offsets `start_offset` … `stop_offset` - 1 held records that are lost, and why."""
 
     stream: str
     partition: int
@@ -217,7 +217,7 @@ class StreamReader(Protocol):
         ...
 
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
-        """Read every partition of `streams` from `start` on; what retention removed becomes a gap."""
+        """Read every partition of `streams` from `start` on; what retention removed is a gap."""
         ...
 
     async def close(self) -> None:
@@ -233,7 +233,10 @@ class StreamStore(StreamReader, Protocol):
 
     @property
     def queued_bytes(self) -> int:
-        """Payload bytes that wait for their commit; read less from publishers while it is large."""
+        """Memory held by records that wait for their commit, as `memory_bytes` counts it.
+
+        Read less from publishers while it is large.
+        """
         ...
 
     async def ensure(self, spec: StreamSpec) -> None:

@@ -1,0 +1,289 @@
+"""The one writer of a data directory: it turns the requests of many callers into few commits.
+
+What a commit consists of is `gateway.store.sqlite.drafts`'; how readers see it is not its affair.
+
+Theory of operation. `submit` puts a request into the queue at once, so the order of calls is the
+order in the log. One task takes everything that is queued, up to a size, makes it one commit, and
+resolves its futures; what arrives meanwhile becomes the next. At low load a request therefore
+leaves after one fsync, and under load commits grow instead of becoming more.
+
+A commit of records alone is one INSERT in autocommit: one trip to the connection's thread. Table
+changes need BEGIN IMMEDIATE … COMMIT. `synchronous` is FULL unless every stream in the commit is
+content with the kernel's care (`os`). Large bodies are compressed on another thread.
+
+After an error nothing in memory is trusted, neither SQLite's nor ours: whatever waits is refused,
+the connection is closed, which rolls back, and opened anew; the catalog is read from the file; the
+window of recent commits is emptied. The commit that failed may be in the log all the same: nobody
+was told that it is, and offsets go on behind it. Since a kernel may forget pages that it failed to
+write, the WAL is first moved into the main file, whose own fsync then tells the truth. Until all
+that has worked, requests are refused at once, and it is tried again with growing pauses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
+
+from gateway.errors import StoreError, StoreFull, StoreUnavailable
+from gateway.events import Run
+from gateway.store.batch_format import BatchCompressor
+from gateway.store.options import StoreOptions
+from gateway.store.protocol import Appended
+from gateway.store.recent import Recent, memory_bytes
+from gateway.store.sqlite.catalog import Catalog, load_catalog
+from gateway.store.sqlite.connections import close_quietly, connect_writer, unavailable
+from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
+from gateway.store.sqlite.rows import BatchRow
+
+INLINE_BYTES_MAX = 32 << 10
+REOPEN_PAUSE_MIN_S = 0.05
+REOPEN_PAUSE_MAX_S = 5.0
+StoreErrorT = TypeVar("StoreErrorT", bound=StoreError)
+UNENCODABLE = (TypeError, ValueError, OverflowError)
+
+
+class Committer:
+    """Owns the writing connection, the catalog, and the window of recent commits."""
+
+    def __init__(self, path: Path, options: StoreOptions) -> None:
+        self.catalog = Catalog()
+        self.recent = Recent(options.tail_bytes_max, last_commit_no=0)
+        self.queued_bytes = 0
+        self._path = path
+        self._options = options
+        self._connection: aiosqlite.Connection | None = None
+        self._is_synced = True
+        self._queue: deque[Request] = deque()
+        self._underway: Sequence[Request] = ()
+        self._queue_changed = asyncio.Event()
+        self._linger_over = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._failure: StoreUnavailable | None = None
+        self._compressor = BatchCompressor()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect, read the catalog and begin to take requests.
+
+        Raises:
+            StoreError: as `connect_writer` does; nothing is left open.
+        """
+        await self._connect()
+        self._task = asyncio.create_task(self._run(), name="store committer")
+
+    async def close(self) -> None:
+        """Commit what is queued, then let go of the file; later requests are refused."""
+        self._closing.set()
+        self._queue_changed.set()
+        self._linger_over.set()
+        if self._task is not None:
+            await self._task
+        self.recent.wake()
+
+    def submit(
+        self,
+        runs: Sequence[Run],
+        statements: Sequence[Statement] = (),
+        apply: Callable[[Catalog], None] = apply_nothing,
+    ) -> asyncio.Future[Appended]:
+        """Queue runs, which must fit the catalog, and table changes for the next commit, at once.
+
+        The future fails with StoreFull or StoreUnavailable; nothing of the request is durable then,
+        as far as anybody may rely on.
+        """
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        refusal = self._refusal()
+        if refusal is not None:
+            future.set_exception(refusal)
+            return future
+        size_bytes = memory_bytes(runs)
+        self._queue.append(Request(runs, statements, apply, size_bytes, future))
+        self.queued_bytes += size_bytes
+        self._queue_changed.set()
+        if self.queued_bytes >= self._options.commit_bytes_max:
+            self._linger_over.set()
+        return future
+
+    def _refusal(self) -> StoreUnavailable | None:
+        if self._closing.is_set():
+            return StoreUnavailable(f"{self._path} is closed")
+        if self.queued_bytes > self._options.queued_bytes_max:
+            return StoreUnavailable(
+                f"{self.queued_bytes} bytes wait to be written to {self._path} already; "
+                "publish more slowly"
+            )
+        return None if self._failure is None else anew(self._failure)
+
+    async def _run(self) -> None:
+        try:
+            while await self._wait_for_requests():
+                self._underway = self._take_requests()
+                try:
+                    await self._commit(self._underway)
+                except sqlite3.Error as error:
+                    await self._recover(unavailable(error, self._path))
+                except UNENCODABLE as error:
+                    self._refuse(self._underway, StoreError(f"a record can't be stored: {error}"))
+        finally:
+            self._closing.set()
+            self._refuse_all(StoreUnavailable(f"{self._path} is closed"))
+            if self._connection is not None:
+                await close_quietly(self._connection)
+
+    async def _wait_for_requests(self) -> bool:
+        """Return whether there is something to commit; False ends the task."""
+        if not self._queue:
+            if self._closing.is_set():
+                return False
+            self._queue_changed.clear()
+            await self._queue_changed.wait()
+        if self._options.linger_ms and not self._closing.is_set():
+            self._linger_over.clear()
+            if self.queued_bytes < self._options.commit_bytes_max:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._options.linger_ms / 1000):
+                        await self._linger_over.wait()
+        return bool(self._queue)
+
+    def _take_requests(self) -> list[Request]:
+        taken = [self._queue.popleft()]
+        size_bytes = taken[0].size_bytes
+        while self._queue:
+            size_bytes += self._queue[0].size_bytes
+            if size_bytes > self._options.commit_bytes_max:
+                break
+            taken.append(self._queue.popleft())
+        return taken
+
+    async def _commit(self, requests: Sequence[Request]) -> None:
+        draft = CommitDraft(self.catalog, requests)
+        rows = draft.rows(await self._compress(draft.pack()))
+        await self._write(rows, draft.statements, is_synced=draft.is_synced)
+        self.recent.add(draft.settle(self.catalog, rows))
+        for request in requests:
+            request.apply(self.catalog)
+            self.queued_bytes -= request.size_bytes
+            if not request.future.done():
+                request.future.set_result(Appended(draft.commit_no, request.base_offsets))
+
+    async def _compress(self, packed: Sequence[bytes]) -> Sequence[bytes]:
+        if sum(map(len, packed)) <= INLINE_BYTES_MAX:
+            return list(map(self._compressor.compress, packed))
+        return await asyncio.get_running_loop().run_in_executor(
+            None, lambda: list(map(self._compressor.compress, packed))
+        )
+
+    async def _write(
+        self, rows: Sequence[BatchRow], statements: Sequence[Statement], *, is_synced: bool
+    ) -> None:
+        """Make rows and table changes durable in one transaction.
+
+        Raises:
+            sqlite3.Error: the transaction may still be open; closing the connection ends it.
+        """
+        connection = self._connection
+        if connection is None:
+            raise sqlite3.OperationalError("the connection is closed")
+        if is_synced is not self._is_synced:
+            await connection.execute_fetchall(
+                f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}"
+            )
+            self._is_synced = is_synced
+        if statements:
+            await connection.execute_fetchall("BEGIN IMMEDIATE")
+        if rows:
+            await connection.execute_fetchall(
+                insert_sql(len(rows)), list(chain.from_iterable(rows))
+            )
+        for sql, parameters in statements:
+            await connection.executemany(sql, parameters)
+        if statements:
+            await connection.execute_fetchall("COMMIT")
+
+    async def _recover(self, failure: StoreUnavailable) -> None:
+        """Refuse everything that waits, then connect anew, however long it takes."""
+        self._failure = failure
+        self._refuse_all(failure)
+        broken, self._connection = self._connection, None
+        if broken is not None:
+            await close_quietly(broken)
+        pause_s = REOPEN_PAUSE_MIN_S
+        while not self._closing.is_set():
+            try:
+                await self._connect(is_suspect=not isinstance(failure, StoreFull))
+            except StoreError:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._closing.wait()
+                pause_s = min(2 * pause_s, REOPEN_PAUSE_MAX_S)
+            else:
+                self._failure = None
+                return
+
+    async def _connect(self, *, is_suspect: bool = False) -> None:
+        """Open the file and believe it; when `is_suspect`, have it rid itself of its WAL first."""
+        connection = await connect_writer(self._path)
+        try:
+            if is_suspect:
+                await empty_wal(connection, self._path)
+            catalog = await load_catalog(connection)
+        except sqlite3.Error as error:
+            await close_quietly(connection)
+            raise unavailable(error, self._path) from error
+        except StoreError:
+            await close_quietly(connection)
+            raise
+        # A member that joined in memory keeps its generation even if writing that failed.
+        for group, generation in self.catalog.generations.items():
+            catalog.generations[group] = max(generation, catalog.generations.get(group, 0))
+        # Commits that changed tables alone leave no number in the file; readers here have seen it.
+        catalog.commit_no = max(catalog.commit_no, self.catalog.commit_no)
+        self.catalog = catalog
+        self.recent.reset(catalog.commit_no)
+        self._connection = connection
+        self._is_synced = True
+
+    def _refuse_all(self, failure: StoreError) -> None:
+        self._refuse(self._underway, failure)
+        self._refuse(self._queue, failure)
+        self._queue.clear()
+        self.queued_bytes = 0
+
+    def _refuse(self, requests: Iterable[Request], failure: StoreError) -> None:
+        for request in requests:
+            if not request.future.done():
+                self.queued_bytes -= request.size_bytes
+                request.future.set_exception(anew(failure))
+
+
+def anew(failure: StoreErrorT) -> StoreErrorT:
+    """The same error once more, since each one that is raised gathers a traceback of its own."""
+    return type(failure)(*failure.args)
+
+
+async def empty_wal(connection: aiosqlite.Connection, path: Path) -> None:
+    """Move the WAL's content into the main file, fsync that, and begin the WAL anew.
+
+    Raises:
+        StoreUnavailable: a reader held on to the WAL for too long.
+        sqlite3.Error: the disk refused.
+    """
+    rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    if next(iter(rows))[0]:
+        raise StoreUnavailable(f"a reader of {path} keeps its log from being written anew")
+
+
+@lru_cache(maxsize=256)
+def insert_sql(row_count: int) -> str:
+    """The statement that inserts so many batches at once."""
+    row = f"({', '.join('?' * len(BatchRow._fields))})"
+    return f"INSERT INTO batches VALUES {', '.join([row] * row_count)}"  # noqa: S608 - no values

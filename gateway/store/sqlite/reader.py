@@ -1,0 +1,291 @@
+"""Reading the log: by offset, by time, and merged over partitions; in any process.
+
+Reads take two steps: plan over the small columns which batches come next, then load and decode
+just those. A plan is one statement, so it sees one moment of the log, whoever writes meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+
+from gateway.errors import OffsetOutOfRange, UnknownStream
+from gateway.store.batch_format import BatchDamaged
+from gateway.store.cursors import Cursor, Key, Merged
+from gateway.store.limits import Allowance
+from gateway.store.protocol import (
+    Bounds,
+    Caps,
+    Chunk,
+    Extent,
+    Start,
+    StreamSpec,
+    Tail,
+)
+from gateway.store.recent import Recent
+from gateway.store.sqlite.catalog import STREAMS_SQL
+from gateway.store.sqlite.connections import ReadConnection
+from gateway.store.sqlite.merging import PlannedBatch, Reading, choose, plan_partition
+from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
+from gateway.store.sqlite.schema import OFFSET_BITS, batch_id, offset_of
+
+ROWS_PLANNED_MAX = 64
+RECORDS_DECODED_AT_ONCE = 4000
+POLL_PAUSE_S = 0.1
+RECORD_BYTES_MAX = 256 << 20
+
+CAPS = Caps(
+    shared=False,
+    atomic_commit=True,
+    compaction=False,
+    time_index=True,
+    manage_streams=True,
+    record_bytes_max=RECORD_BYTES_MAX,
+    durabilities=frozenset({"fsync", "os"}),
+)
+
+PARTITIONS_SQL = "SELECT number, stream, partition FROM partitions"
+PLAN_SQL = """
+    SELECT * FROM (
+        SELECT id, commit_no, record_count, payload_bytes FROM batches
+        WHERE id >= coalesce(
+            (SELECT id FROM batches WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1), ?)
+        AND id < ? ORDER BY id LIMIT ?)
+"""
+EXTENT_SQL = """
+    SELECT p.log_start_offset,
+        first.id, first.first_ms, first.log_bytes - length(first.body),
+        last.id, last.record_count, last.last_ms, last.log_bytes
+    FROM partitions AS p
+    LEFT JOIN batches AS first ON first.id = (
+        SELECT id FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1)
+    LEFT JOIN batches AS last ON last.id = (
+        SELECT id FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1)
+    WHERE p.number = ?
+"""
+NEXT_SQL = """
+    SELECT id, record_count, last_ms FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1
+"""
+
+
+class SqliteReader:
+    """A `StreamReader` over the file of a data directory."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = ReadConnection(path)
+        self._numbers: dict[Key, int] = {}
+
+    @property
+    def caps(self) -> Caps:
+        return CAPS
+
+    @property
+    def recent(self) -> Recent | None:
+        return None
+
+    @property
+    def known_commit_no(self) -> int:
+        """A commit that every statement from now on sees."""
+        return 0
+
+    async def open(self) -> None:
+        """See that the file can be read.
+
+        Raises:
+            StoreError: as `connect_reader` does.
+        """
+        await self._connection.fetchall(PARTITIONS_SQL)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def streams(self) -> Sequence[StreamSpec]:
+        return [StreamSpec(*row) for row in await self._connection.fetchall(STREAMS_SQL)]
+
+    async def fetch(
+        self,
+        stream: str,
+        partition: int,
+        offset: int,
+        *,
+        records_max: int = 10_000,
+        bytes_max: int = 4 << 20,
+    ) -> Chunk:
+        key = (stream, partition)
+        await self._number(key)
+        merged = await self.read_merged({key: offset}, Allowance(records_max, bytes_max))
+        if not merged.batches or merged.gaps:
+            bounds = await self.bounds(stream, partition)
+            if not bounds.log_start_offset <= offset <= bounds.log_end_offset:
+                raise OffsetOutOfRange(
+                    f"{stream}/{partition} holds offsets {bounds.log_start_offset} … "
+                    f"{bounds.log_end_offset - 1}, not {offset}"
+                )
+        return Chunk(stream, partition, merged.batches, merged.positions[key], merged.gaps)
+
+    async def bounds(self, stream: str, partition: int) -> Bounds:
+        extent = await self._extent((stream, partition))
+        return Bounds(extent.log_start_offset, extent.log_end_offset)
+
+    async def extents(self, stream: str) -> Sequence[Extent]:
+        return [await self._extent(key) for key in await self._keys_of([stream])]
+
+    async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
+        number = await self._number((stream, partition))
+        low, high = await self.bounds(stream, partition)
+        found = None
+        # Every batch below `low` ends before `time_ms`; `found` is the first from `high` on that
+        # doesn't, if it is known.
+        while low < high:
+            middle = (low + high) // 2
+            rows = await self._connection.fetchall(
+                NEXT_SQL, (batch_id(number, middle), batch_id(number, high))
+            )
+            if not rows or rows[0][2] >= time_ms:
+                high = middle
+                found = rows[0][0] if rows else found
+            else:
+                low = offset_of(rows[0][0]) + rows[0][1]
+        return None if found is None else await self._offset_within(found, time_ms)
+
+    def tail(self, streams: Sequence[str], start: Start) -> Tail:
+        async def resolve() -> dict[Key, int]:
+            return await self.resolve(streams, start)
+
+        return Cursor(self, resolve)
+
+    async def resolve(self, streams: Sequence[str], start: Start) -> dict[Key, int]:
+        """The offset of every partition at which a reader of `streams` begins.
+
+        Raises:
+            UnknownStream: one of them doesn't exist.
+        """
+        positions = {}
+        for key in await self._keys_of(streams):
+            if isinstance(start, Mapping) and key in start:
+                positions[key] = start[key]
+            else:
+                bounds = await self.bounds(*key)
+                positions[key] = bounds[1 if start == "latest" else 0]
+        return positions
+
+    async def wait(self, after_commit_no: int) -> None:
+        """Pause before the log is looked at again: another process writes it."""
+        await asyncio.sleep(POLL_PAUSE_S)
+
+    async def read_merged(self, positions: Mapping[Key, int], allowance: Allowance) -> Merged:
+        known_commit_no = self.known_commit_no
+        planned, horizon = await self._plan(positions)
+        chosen = choose(planned, allowance)
+        rows = await self._load([batch.id for batch in chosen])
+        reading = Reading(positions, allowance)
+        decoded_count = 0
+        for batch in chosen:
+            if not reading.take(batch, rows.get(batch.id)):
+                return reading.merged(batch.commit_no - 1, has_more=True)
+            decoded_count += batch.fresh_count
+            if decoded_count >= RECORDS_DECODED_AT_ONCE:
+                decoded_count = 0
+                await asyncio.sleep(0)
+        if len(chosen) < len(planned):
+            return reading.merged(chosen[-1].commit_no - 1, has_more=True)
+        if horizon is not None:
+            return reading.merged(horizon, has_more=True)
+        last_commit_no = chosen[-1].commit_no if chosen else 0
+        return reading.merged(max(known_commit_no, last_commit_no), has_more=False)
+
+    async def _plan(self, positions: Mapping[Key, int]) -> tuple[list[PlannedBatch], int | None]:
+        """List the next batches of all partitions in merge order, up to the commit returned.
+
+        That is None when they are all that there is.
+        """
+        keys = {await self._number(key): key for key in positions}
+        parameters = []
+        for number, key in keys.items():
+            target = batch_id(number, positions[key])
+            first, end = batch_id(number, 0), batch_id(number + 1, 0)
+            parameters += [first, target, target, end, ROWS_PLANNED_MAX]
+        rows = await self._connection.fetchall(plan_sql(len(keys)), parameters) if keys else []
+        by_number: defaultdict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        for row in rows:
+            by_number[row[0] >> OFFSET_BITS].append((row[0], row[1], row[2], row[3]))
+        cut_off = [own[-1][1] for own in by_number.values() if len(own) == ROWS_PLANNED_MAX]
+        horizon = min(cut_off, default=None)
+        planned = chain.from_iterable(
+            plan_partition(keys[number], positions[keys[number]], own)
+            for number, own in by_number.items()
+        )
+        return sorted(
+            batch for batch in planned if horizon is None or batch.commit_no <= horizon
+        ), horizon
+
+    async def _load(self, ids: Sequence[int]) -> dict[int, BatchRow]:
+        rows = await self._connection.fetchall(load_sql(len(ids)), ids) if ids else []
+        return {row[0]: BatchRow(*row) for row in rows}
+
+    async def _offset_within(self, identity: int, time_ms: int) -> int:
+        """The first offset at `time_ms` or later in a batch that holds one."""
+        base_offset = offset_of(identity)
+        rows = await self._load([identity])
+        if identity not in rows:
+            return base_offset
+        try:
+            batch = decode_row(rows[identity], "", 0)
+        except BatchDamaged:
+            return base_offset
+        return base_offset + sum(len(run) for run in batch.runs if run.arrival_ms < time_ms)
+
+    async def _extent(self, key: Key) -> Extent:
+        number = await self._number(key)
+        first, end = batch_id(number, 0), batch_id(number + 1, 0)
+        rows = await self._connection.fetchall(EXTENT_SQL, (first, end, first, end, number))
+        start_offset, first_id, first_ms, bytes_before, last_id, count, last_ms, log_bytes = rows[0]
+        if first_id is None:
+            return Extent(key[1], start_offset, start_offset, 0, None, None)
+        end_offset = offset_of(last_id) + count
+        return Extent(key[1], start_offset, end_offset, log_bytes - bytes_before, first_ms, last_ms)
+
+    async def _keys_of(self, streams: Sequence[str]) -> list[Key]:
+        if not all((stream, 0) in self._numbers for stream in streams):
+            await self._read_numbers()
+        for stream in streams:
+            await self._number((stream, 0))
+        return sorted(key for key in self._numbers if key[0] in streams)
+
+    async def _number(self, key: Key) -> int:
+        if key not in self._numbers:
+            await self._read_numbers()
+        if key not in self._numbers:
+            raise unknown(key, self._numbers)
+        return self._numbers[key]
+
+    async def _read_numbers(self) -> None:
+        rows = await self._connection.fetchall(PARTITIONS_SQL)
+        self._numbers = {(stream, partition): number for number, stream, partition in rows}
+
+
+def unknown(key: Key, known: Collection[Key]) -> UnknownStream:
+    """Say which stream or partition doesn't exist, and what does."""
+    stream, partition = key
+    count = sum(name == stream for name, _ in known)
+    if count:
+        return UnknownStream(f"stream {stream!r} has partitions 0 … {count - 1}, not {partition}")
+    names = ", ".join(sorted({name for name, _ in known})) or "none"
+    return UnknownStream(f"no stream {stream!r}; there are: {names}")
+
+
+@lru_cache(maxsize=64)
+def plan_sql(partition_count: int) -> str:
+    """The statement that plans for so many partitions."""
+    return " UNION ALL ".join([PLAN_SQL] * partition_count)
+
+
+@lru_cache(maxsize=64)
+def load_sql(batch_count: int) -> str:
+    """The statement that loads so many batches."""
+    marks = ", ".join("?" * batch_count)
+    return f"SELECT {COLUMNS} FROM batches WHERE id IN ({marks})"  # noqa: S608 - no values

@@ -1,0 +1,266 @@
+"""The embedded engine: one data directory, written by this process alone, read by any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from gateway.clock import Clock
+from gateway.errors import StoreError, StreamInvalid, StreamMismatch
+from gateway.events import Run
+from gateway.store.cursors import Cursor, GroupMember, Key
+from gateway.store.options import StoreOptions
+from gateway.store.protocol import (
+    Appended,
+    Bounds,
+    Member,
+    Put,
+    Start,
+    StreamSpec,
+    Table,
+    Tail,
+)
+from gateway.store.recent import Recent
+from gateway.store.sqlite.catalog import Catalog, PartitionState
+from gateway.store.sqlite.committer import Committer
+from gateway.store.sqlite.drafts import Statement
+from gateway.store.sqlite.group import GroupFence
+from gateway.store.sqlite.lock_file import DirectoryLock
+from gateway.store.sqlite.reader import CAPS, SqliteReader
+from gateway.store.sqlite.retention import (
+    OLDEST_SQL,
+    OldBatch,
+    apply_removal,
+    choose_excess,
+    removal_statements,
+)
+from gateway.store.sqlite.schema import DATABASE_NAME, batch_id, offset_of
+from gateway.store.sqlite.table import SqliteTable, put_statements
+
+PARTITIONS_MAX = 256
+PARTITIONS_TOTAL_MAX = 400
+STREAM_NAME_BYTES_MAX = 200
+
+STREAM_SQL = """
+    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET
+        durability = excluded.durability,
+        retention_age_ms = excluded.retention_age_ms,
+        retention_bytes = excluded.retention_bytes,
+        retention_count = excluded.retention_count
+"""
+PARTITION_SQL = "INSERT INTO partitions (number, stream, partition) VALUES (?, ?, ?)"
+
+
+class SqliteStore(SqliteReader):
+    """A `StreamStore` in one SQLite file."""
+
+    def __init__(self, options: StoreOptions, clock: Clock, lock: DirectoryLock) -> None:
+        path = options.data_dir / DATABASE_NAME
+        super().__init__(path)
+        self._committer = Committer(path, options)
+        self._options = options
+        self._clock = clock
+        self._lock = lock
+        # Changes that are decided by looking at the catalog first, one at a time.
+        self._deciding = asyncio.Lock()
+
+    @classmethod
+    async def start(cls, options: StoreOptions, clock: Clock) -> SqliteStore:
+        """Lock the directory, open its file and begin to take records.
+
+        Raises:
+            StoreError: as `open_store` says; nothing stays open or locked.
+        """
+        lock = DirectoryLock.take(options.data_dir)
+        try:
+            store = cls(options, clock, lock)
+            await store._committer.open()
+        except StoreError:
+            lock.release()
+            raise
+        return store
+
+    @property
+    def recent(self) -> Recent:
+        return self._committer.recent
+
+    @property
+    def known_commit_no(self) -> int:
+        return self._committer.catalog.commit_no
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._committer.queued_bytes
+
+    async def ensure(self, spec: StreamSpec) -> None:
+        check_spec(spec)
+        async with self._deciding:
+            catalog = self._committer.catalog
+            known = catalog.specs.get(spec.name)
+            if known == spec:
+                return
+            if known is not None and known.partitions != spec.partitions:
+                raise StreamMismatch(
+                    f"stream {spec.name!r} has {known.partitions} partitions, not "
+                    f"{spec.partitions}; a partition count never changes: name another stream"
+                )
+            created = [] if known else new_partitions(spec, catalog)
+            await self._committer.submit(
+                (), ensure_statements(spec, created), partial(apply_spec, spec, created)
+            )
+
+    async def streams(self) -> Sequence[StreamSpec]:
+        return list(self._committer.catalog.specs.values())
+
+    def append(self, runs: Sequence[Run], puts: Sequence[Put] = ()) -> asyncio.Future[Appended]:
+        partitions = self._committer.catalog.partitions
+        for run in runs:
+            if (run.stream, run.partition) not in partitions:
+                raise self._committer.catalog.unknown(run.stream, run.partition)
+        return self._committer.submit(runs, put_statements(puts) if puts else ())
+
+    async def bounds(self, stream: str, partition: int) -> Bounds:
+        state = self._committer.catalog.partition(stream, partition)
+        return Bounds(state.log_start_offset, state.log_end_offset)
+
+    def tail(self, streams: Sequence[str], start: Start) -> Tail:
+        after_commit_no = self.known_commit_no if start == "latest" else 0
+        return self._cursor(self._positions(streams, start), after_commit_no)
+
+    def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
+        positions = self._positions(streams, start)
+        committed = self._committer.catalog.committed.get(group, {})
+        positions.update((key, committed[key]) for key in positions if key in committed)
+        fence = GroupFence(self._committer, group)
+
+        async def resolve() -> dict[Key, int]:
+            await fence.register()
+            return positions
+
+        return GroupMember(Cursor(self, resolve), fence)
+
+    def table(self, name: str) -> Table:
+        return SqliteTable(name, self._connection, self._committer)
+
+    async def retain_step(self) -> int:
+        async with self._deciding:
+            batches: list[OldBatch] = []
+            for spec in await self.streams():
+                batches += await self._excess(spec)
+            if batches:
+                await self._committer.submit(
+                    (), removal_statements(batches), partial(apply_removal, batches)
+                )
+            return len(batches)
+
+    async def close(self) -> None:
+        # Readers first: the last connection to close moves the WAL into the main file.
+        await super().close()
+        await self._committer.close()
+        self._lock.release()
+
+    async def wait(self, after_commit_no: int) -> None:
+        await self.recent.wait(after_commit_no)
+
+    def _cursor(self, positions: dict[Key, int], after_commit_no: int) -> Cursor:
+        async def resolve() -> dict[Key, int]:
+            return positions
+
+        return Cursor(self, resolve, after_commit_no)
+
+    def _positions(self, streams: Sequence[str], start: Start) -> dict[Key, int]:
+        states = self._committer.catalog.of_streams(streams)
+        if start == "latest":
+            return {(own.stream, own.partition): own.log_end_offset for own in states}
+        asked = {} if start == "earliest" else start
+        return {
+            (own.stream, own.partition): asked.get(
+                (own.stream, own.partition), own.log_start_offset
+            )
+            for own in states
+        }
+
+    async def _excess(self, spec: StreamSpec) -> list[OldBatch]:
+        oldest: list[OldBatch] = []
+        for state in self._committer.catalog.of_streams([spec.name]):
+            number = state.number
+            rows = await self._connection.fetchall(
+                OLDEST_SQL, (batch_id(number, 0), batch_id(number + 1, 0))
+            )
+            for commit_no, identity, record_count, last_ms, body_bytes in rows:
+                next_offset = offset_of(identity) + record_count
+                oldest.append(
+                    OldBatch(commit_no, number, next_offset, record_count, last_ms, body_bytes)
+                )
+        extents = await self.extents(spec.name)
+        return choose_excess(spec, extents, oldest, self._clock.now_ms())
+
+
+def check_spec(spec: StreamSpec) -> None:
+    """See that this engine can keep such a stream.
+
+    Raises:
+        StreamInvalid: its name, partition count or durability is not to be had.
+    """
+    name = spec.name
+    if not name or not name.isprintable() or len(name.encode()) > STREAM_NAME_BYTES_MAX:
+        raise StreamInvalid(
+            f"stream name {name!r} won't do; use 1 to {STREAM_NAME_BYTES_MAX} printable characters"
+        )
+    if not 1 <= spec.partitions <= PARTITIONS_MAX:
+        raise StreamInvalid(
+            f"stream {name!r} can't have {spec.partitions} partitions; use 1 to {PARTITIONS_MAX}"
+        )
+    if spec.durability not in CAPS.durabilities:
+        raise StreamInvalid(
+            f"stream {name!r} can't have durability {spec.durability!r}; "
+            f"this engine has: {', '.join(sorted(CAPS.durabilities))}"
+        )
+
+
+def new_partitions(spec: StreamSpec, catalog: Catalog) -> list[PartitionState]:
+    """The partitions of a stream that is to be created, with numbers that nobody has.
+
+    Raises:
+        StreamInvalid: the directory would hold too many.
+    """
+    if len(catalog.partitions) + spec.partitions > PARTITIONS_TOTAL_MAX:
+        raise StreamInvalid(
+            f"stream {spec.name!r} would bring the partitions of all streams to "
+            f"{len(catalog.partitions) + spec.partitions}; at most {PARTITIONS_TOTAL_MAX}"
+        )
+    first = max((state.number for state in catalog.partitions.values()), default=0) + 1
+    is_synced = spec.durability == "fsync"
+    return [
+        PartitionState(first + partition, spec.name, partition, is_synced)
+        for partition in range(spec.partitions)
+    ]
+
+
+def ensure_statements(spec: StreamSpec, created: Sequence[PartitionState]) -> list[Statement]:
+    """The changes that create a stream, or update its limits."""
+    row = (
+        spec.name,
+        spec.partitions,
+        spec.durability,
+        spec.retention_age_ms,
+        spec.retention_bytes,
+        spec.retention_count,
+    )
+    statements: list[Statement] = [(STREAM_SQL, [row])]
+    if created:
+        rows = [(state.number, state.stream, state.partition) for state in created]
+        statements.append((PARTITION_SQL, rows))
+    return statements
+
+
+def apply_spec(spec: StreamSpec, created: Sequence[PartitionState], catalog: Catalog) -> None:
+    """Tell the catalog of a stream that was created or changed."""
+    catalog.specs[spec.name] = spec
+    catalog.specs = dict(sorted(catalog.specs.items()))
+    for state in created:
+        catalog.partitions[state.stream, state.partition] = state
+    for state in catalog.of_streams([spec.name]):
+        state.is_synced = spec.durability == "fsync"
