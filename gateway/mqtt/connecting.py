@@ -27,6 +27,7 @@ from gateway.mqtt.properties import (
 )
 from gateway.mqtt.qos import check_qos
 from gateway.mqtt.reason_codes import (
+    REASON_CODES_ALLOWED,
     ReasonCode,
     check_own_reason_code,
     check_reason_code,
@@ -264,16 +265,18 @@ def encode_refusal(reason_code: int, version: int) -> bytes:
     """The CONNACK that refuses a CONNECT, in the form that a client of that version can read.
 
     `version` is what `announced_version` found, also one that we don't speak. Empty when nothing
-    should be sent: it was 0, or 3.1.1 has no return code for the reason.
+    should be sent: it was 0, or 3.1.1 has no return code for the reason. What a CONNACK of MQTT 5
+    has no reason code for is an unspecified error.
     """
     if not version:
         return b""
-    packet = Connack(reason_code=ReasonCode(reason_code))
     if version >= ProtocolVersion.V5:
-        return encode_connack(packet, ProtocolVersion.V5)
-    if connack_return_code(reason_code) is None:
+        known = reason_code in REASON_CODES_ALLOWED[PacketType.CONNACK, Sender.SERVER]
+        said = ReasonCode(reason_code) if known else ReasonCode.UNSPECIFIED_ERROR
+        return encode_connack(Connack(reason_code=said), ProtocolVersion.V5)
+    if connack_return_code(reason_code) is None:  # [MQTT311-3.2.2-6] [MQTT311-3.1.4-1]
         return b""
-    return encode_connack(packet, ProtocolVersion.V3_1_1)
+    return encode_connack(Connack(reason_code=ReasonCode(reason_code)), ProtocolVersion.V3_1_1)
 
 
 def _check_connack(packet: Connack) -> None:
