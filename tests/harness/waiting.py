@@ -1,0 +1,31 @@
+"""Waiting for a condition, with a bound; tests never sleep for a length of time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+POLL_S = 0.005
+WAIT_S_MAX = 15.0
+
+
+def wait_for(
+    condition: Callable[[], Found],
+    what: str,
+    *,
+    seconds: float = WAIT_S_MAX,
+    poll_s: float = POLL_S,
+) -> Found:
+    """Ask until `condition` returns something true, and return that.
+
+    Raises:
+        TimeoutError: it did not within `seconds`; the message says what was waited for.
+    """
+    until_s = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        time.sleep(poll_s)
+    return found
