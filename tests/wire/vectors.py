@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import pytest
+
 from gateway import mqtt
 from gateway.documents import Node, read_document
+from gateway.errors import MqttError
 from gateway.mqtt import ProtocolVersion, ReasonCode, Sender
 
 FOLDER = Path(__file__).parent
@@ -52,14 +55,38 @@ class Vector:
         return f"{self.file}{version}: {self.name}"
 
 
-def load_vectors() -> list[Vector]:
-    """Every vector of every file, in each of its versions."""
+def load_vectors(*names: str) -> list[Vector]:
+    """Every vector of the files of these names, or of all files, in each of its versions."""
     return [
         vector
         for path in sorted(FOLDER.glob("*.yaml"))
+        if not names or path.stem in names
         for entry in read_document(path).get("vectors").value
         for vector in read_entry(texts(entry), path.stem)
     ]
+
+
+def decode(vector: Vector, wire: Any, start: int = 0) -> Any:
+    """Read bytes as the vector's own would be read."""
+    if vector.version is None:
+        return mqtt.decode_connect(wire, start, vector.maximum_packet_size)
+    return mqtt.decode_packet(
+        wire, start, vector.version, vector.maximum_packet_size, vector.sender
+    )
+
+
+def check(vector: Vector) -> None:
+    """Assert that the codec reads and writes what the vector says."""
+    if vector.error is None:
+        assert decode(vector, vector.wire) == (vector.packet, len(vector.wire))
+        if vector.canonical:
+            version = vector.version or vector.packet.version
+            assert mqtt.encode_packet(vector.packet, version) == vector.wire
+        return
+    with pytest.raises(MqttError) as caught:
+        decode(vector, vector.wire)
+    assert (type(caught.value).__name__, caught.value.reason_code) == vector.error
+    assert vector.says in str(caught.value)
 
 
 def texts(node: Node) -> Any:

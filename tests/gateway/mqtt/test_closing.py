@@ -12,6 +12,7 @@ from gateway.mqtt import (
     decode_packet,
     encode_packet,
 )
+from tests.wire.vectors import check, load_vectors
 
 V3_1_1 = ProtocolVersion.V3_1_1
 V5 = ProtocolVersion.V5
@@ -56,3 +57,8 @@ def test_an_auth_against_the_rules_is_not_written(packet, version, complaint):
 def test_an_auth_that_succeeded_may_be_empty():
     assert encode_packet(Auth(), V5) == b"\xf0\x00"
     assert decode_packet(b"\xf0\x00", 0, V5, 100, Sender.SERVER) == (Auth(), 2)
+
+
+@pytest.mark.parametrize("vector", load_vectors("closing"), ids=str)
+def test_its_wire_vectors_hold(vector):
+    check(vector)

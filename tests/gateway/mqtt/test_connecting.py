@@ -14,6 +14,7 @@ from gateway.mqtt import (
     encode_refusal,
 )
 from gateway.mqtt.connecting import encode_connack, encode_connect
+from tests.wire.vectors import check, load_vectors
 
 V3_1_1 = ProtocolVersion.V3_1_1
 V5 = ProtocolVersion.V5
@@ -100,3 +101,8 @@ def test_a_connect_is_written_in_its_own_version_only():
 def test_a_connect_against_the_rules_is_not_written(packet):
     with pytest.raises(ValueError, match=r"\w"):
         encode_packet(packet, packet.version)
+
+
+@pytest.mark.parametrize("vector", load_vectors("connect", "connack"), ids=str)
+def test_its_wire_vectors_hold(vector):
+    check(vector)

@@ -16,6 +16,7 @@ from gateway.mqtt import (
     decode_packet,
     encode_packet,
 )
+from tests.wire.vectors import check, load_vectors
 
 BOTH = list(ProtocolVersion)
 
@@ -74,3 +75,8 @@ def test_3_1_1_is_never_sent_a_failure_that_it_would_read_as_a_success(kind):
 def test_an_acknowledgement_with_a_reason_code_of_another_is_not_written():
     with pytest.raises(ValueError, match="PUBREL can't say"):
         encode_packet(Pubrel(1, ReasonCode.QUOTA_EXCEEDED), ProtocolVersion.V5)
+
+
+@pytest.mark.parametrize("vector", load_vectors("publish", "acknowledgements"), ids=str)
+def test_its_wire_vectors_hold(vector):
+    check(vector)

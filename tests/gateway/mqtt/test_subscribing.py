@@ -12,6 +12,7 @@ from gateway.mqtt import (
     Unsubscribe,
     encode_packet,
 )
+from tests.wire.vectors import check, load_vectors
 
 V3_1_1 = ProtocolVersion.V3_1_1
 V5 = ProtocolVersion.V5
@@ -69,3 +70,8 @@ def test_every_failure_is_one_return_code_in_3_1_1():
 def test_3_1_1_has_no_place_for_the_reason_codes_of_an_unsuback():
     codes = (ReasonCode.NO_SUBSCRIPTION_EXISTED,)
     assert encode_packet(Unsuback(1, codes), V3_1_1) == bytes.fromhex("B002 0001")
+
+
+@pytest.mark.parametrize("vector", load_vectors("subscribe", "unsubscribe"), ids=str)
+def test_its_wire_vectors_hold(vector):
+    check(vector)

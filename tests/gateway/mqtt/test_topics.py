@@ -17,6 +17,7 @@ from gateway.mqtt import (
     matches,
     parse_shared_filter,
 )
+from gateway.mqtt.topics import is_topic_name
 
 LEVELS = st.sampled_from(["", "a", "b", "$a", "é"])
 TOPICS = st.lists(LEVELS, min_size=1, max_size=5).map("/".join)
@@ -172,6 +173,12 @@ def test_a_shared_subscription_without_group_or_filter_is_a_protocol_error(topic
         with pytest.raises(ProtocolError) as caught:
             check(topic_filter)
         assert caught.value.reason_code == 0x82
+
+
+def test_a_response_topic_must_be_a_topic_name():
+    assert is_topic_name("a/b")
+    assert not is_topic_name("")
+    assert not is_topic_name("a/+")
 
 
 def test_a_wildcard_is_seen_anywhere():
