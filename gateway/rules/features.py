@@ -1,4 +1,4 @@
-"""Every feature of the language that an engine may or may not run yet; `supported` names those it runs.
+"""Every feature of the language that an engine may lack; `supported` names those it runs.
 
 What isn't listed here (topic sources, `key`, `where`, `time.by` and `time.field`, operators and
 plain functions) every engine runs.

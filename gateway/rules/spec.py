@@ -53,7 +53,7 @@ class Expression(Protocol):
 
 
 class StatefulCall(Protocol):
-    """A call that remembers: `changed(x)` or `since(condition)`. It reads single events, no aggregates.
+    """A call that remembers, `changed(x)` or `since(condition)`; it reads events, no aggregates.
 
     The engine keeps one `memory` per key and slot (None at first; plain JSON values, so it can be
     stored). For each event that passes `where`, in the order of `RuleSpec.prelude`, it does

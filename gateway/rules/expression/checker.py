@@ -7,7 +7,7 @@ It writes each node's `kind`, and binds each call to what it runs. What the oper
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import tzinfo
 from typing import Final
 
@@ -40,6 +40,7 @@ from gateway.rules.expression.nodes import (
     Not,
     Quantifier,
     unparse,
+    walk,
 )
 from gateway.rules.expression.operators import number
 from gateway.rules.spec import Zone
@@ -69,14 +70,23 @@ WORDS = frozenset({"true", "false", "null", "in"})
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What an expression may name: the scope's names with their types, and zones."""
+    """What an expression may name: the scope's names with their types, and zones.
+
+    `remembering` are the names that `changed` and `since` may read, those of single events; None
+    where there is nothing to look back at.
+    """
 
     names: Mapping[str, Kind] = field(default_factory=lambda: EVENT_NAMES)
     zones: Mapping[str, Zone] = field(default_factory=dict)
+    remembering: frozenset[str] | None = frozenset(EVENT_NAMES)
 
     def with_names(self, names: Mapping[str, Kind]) -> Environment:
         """The same environment with more names."""
-        return Environment({**self.names, **names}, self.zones)
+        return replace(self, names={**self.names, **names})
+
+    def remembering_all(self) -> Environment:
+        """The same environment, in which `changed` and `since` may read every name of now."""
+        return replace(self, remembering=frozenset(self.names))
 
 
 class Checker:
@@ -340,10 +350,25 @@ class Checker:
             raise ExpressionInvalid(
                 f"{node.function}() can't stand inside exists() or all()", node.column
             )
+        self._check_remembered(node)
         node.slot = unparse(node)
         self.names.add(node.slot)
         if all(call.slot != node.slot for call in self.stateful):
             self.stateful.append(node)
+
+    def _check_remembered(self, call: Call) -> None:
+        remembering = self.environment.remembering
+        if remembering is None:
+            raise ExpressionInvalid(
+                f"{call.function}() can't stand here; it looks back at events that passed 'where'",
+                call.column,
+            )
+        for node in walk(call):
+            if isinstance(node, Name) and node.name not in remembering:
+                raise ExpressionInvalid(
+                    f"{call.function}() looks back at single events; they have no '{node.name}'",
+                    node.column,
+                )
 
 
 def kind_of(value: Value) -> Kind:

@@ -215,10 +215,9 @@ def _unescape(match: re.Match[str], column: int) -> str:
 
 
 def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionInvalid:
+    # At the end of the text lark points at the last token: what is wrong stands there or is missing after it.
     position: int = getattr(error, "pos_in_stream", 0) or 0
     token = getattr(error, "token", None)
-    if token is not None and token.type == "$END":
-        position = len(text.rstrip())
     found = str(token or "") or text[position : position + 1]
     column = position + 1
     if found in ('"', "'"):

@@ -1,0 +1,155 @@
+"""Rule files to a `RuleSet`: all of it, or every error in it with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from gateway.documents import Section, open_document, read_text
+from gateway.errors import Complaint, DocumentInvalid
+from gateway.rules.checks import Written, check_set
+from gateway.rules.reading.anatomy import digest_of
+from gateway.rules.reading.reader import Reader
+from gateway.rules.reading.references import read_lookups, read_schedules, read_zones
+from gateway.rules.reading.rules import References, RuleReader, read_defaults
+from gateway.rules.spec import RuleSet, RuleSpec
+from gateway.rules.supported import SUPPORTED
+
+SUFFIXES: Final = (".yaml", ".yml")
+TEST_SUFFIXES: Final = tuple(f".test{suffix}" for suffix in SUFFIXES)
+VERSION: Final = 1
+RULES_MAX: Final = 10_000
+
+
+@dataclass(slots=True)
+class RuleFile:
+    """One opened file; its references are read before the rules of any file."""
+
+    document: Section
+    reader: Reader
+    folder: Path | None
+
+
+def load_rules(paths: Sequence[Path], supported: frozenset[str] = SUPPORTED) -> RuleSet:
+    """Load rule files, and every rule file below the folders among `paths`, as one set.
+
+    `*.test.yaml` files are tests of rules and left alone. An empty folder is an empty set.
+
+    Raises:
+        DocumentInvalid: anything is wrong, or a feature is not in `supported`; every error is
+        listed.
+    """
+    complaints: list[Complaint] = []
+    files: list[RuleFile] = []
+    for path in rule_paths(paths):
+        try:
+            files.append(_open(read_text(path, str(path)), str(path), path.parent, supported))
+        except DocumentInvalid as error:
+            complaints += error.complaints
+    return _build(files, complaints)
+
+
+def parse_rules(
+    text: str, path: str = "rules.yaml", supported: frozenset[str] = SUPPORTED
+) -> RuleSet:
+    """Read one rule file's text as a set; `path` is what errors call it.
+
+    Raises:
+        DocumentInvalid: anything is wrong, or a feature is not in `supported`; every error is
+        listed.
+    """
+    return _build([_open(text, path, None, supported)], [])
+
+
+def rule_paths(paths: Iterable[Path]) -> list[Path]:
+    """The rule files among and below `paths`, each once, in a fixed order."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        below = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for candidate in below:
+            is_given = candidate == path
+            is_rule_file = candidate.suffix in SUFFIXES and candidate.is_file()
+            if is_given or (is_rule_file and not candidate.name.endswith(TEST_SUFFIXES)):
+                found[candidate] = None
+    return list(found)
+
+
+def _open(text: str, path: str, folder: Path | None, supported: frozenset[str]) -> RuleFile:
+    document = open_document(text, path)
+    if document.get("version") is None:
+        document.complain(f"missing key 'version'; write version: {VERSION}")
+    elif document.integer("version") != VERSION:
+        document.complain(f"this program reads version {VERSION} of rule files", "version")
+    return RuleFile(document, Reader(document, text, supported), folder)
+
+
+def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
+    references = _references(files)
+    written: list[Written] = []
+    for file in files:
+        written += _read_rules(file, references, {item.rule.id: item.rule for item in written})
+    warnings = check_set(written)
+    found = {*complaints, *(found for file in files for found in file.document.complaints)}
+    if found:
+        raise DocumentInvalid(sorted(found, key=lambda complaint: complaint[:3]))
+    return RuleSet(
+        tuple(
+            replace(rule, source_hash=digest_of(rule, references.zones, references.schedules))
+            for rule, _ in written
+        ),
+        references.lookups,
+        references.zones,
+        references.schedules,
+        tuple(warnings),
+    )
+
+
+def _references(files: Sequence[RuleFile]) -> References:
+    """The lookups, zones and schedules of all files; a name may be given once."""
+    all_references = References()
+    for file in files:
+        own = References(
+            read_lookups(file.document),
+            read_zones(file.document, lambda name, file=file: _neighbour_text(file, name)),  # type: ignore[misc] # bound now
+            read_schedules(file.document),
+        )
+        for key, found, known in (
+            ("lookups", own.lookups, all_references.lookups),
+            ("zones", own.zones, all_references.zones),
+            ("schedules", own.schedules, all_references.schedules),
+        ):
+            for name in found.keys() & known.keys():
+                file.document.complain(f"'{name}' is defined in two files", key, at_key=True)
+            known.update(found)  # type: ignore[arg-type] # both are of one sort
+    return all_references
+
+
+def _neighbour_text(file: RuleFile, name: str) -> str:
+    """The text of a file that stands beside a rule file."""
+    return (file.folder or Path()).joinpath(name).read_text(encoding="utf-8")
+
+
+def _read_rules(
+    file: RuleFile, references: References, earlier: dict[str, RuleSpec]
+) -> list[Written]:
+    document = file.document
+    defaults = read_defaults(file.reader, document, references)
+    rule_reader = RuleReader(file.reader, references, defaults)
+    document.require("rules")
+    sections = document.sections("rules")
+    if len(sections) > RULES_MAX:
+        document.complain(f"more than {RULES_MAX} rules in one file", "rules")
+    found: list[Written] = []
+    for section in sections[:RULES_MAX]:
+        rule = rule_reader.read(section)
+        if rule.id in earlier:
+            other = earlier[rule.id]
+            place = "" if other.path == rule.path else f", also in {other.path}:{other.line}"
+            section.complain(f"duplicate rule id '{rule.id}'{place}", "id")
+        elif rule.id:
+            earlier[rule.id] = rule
+        found.append(Written(rule, section))
+    document.finish()
+    return found
