@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.rules.moments import Monoid, State
-from gateway.rules.values import UNKNOWN, Value
+from gateway.rules.values import INTEGER_MAX, UNKNOWN, Value
 
 
 class Accumulator(Protocol):
@@ -61,6 +61,9 @@ class RunningTotal:
     def push(self, _time_ms: int, value: Value) -> None:
         self.count += 1
         self.total += value
+        if not -INTEGER_MAX <= self.total <= INTEGER_MAX:
+            # What is stored has 64 bits; beyond them a sum goes on as a float.
+            self.total = float(self.total)
 
     def result(self, _now_ms: int) -> Value:
         if not self.count:

@@ -342,3 +342,18 @@ class Condition:
         if len(packed[10]) == len(self.level_starts):
             self.level_starts = list(packed[10])
         self.due_ms = self._next_due()
+
+    def unpack_alarm(self, packed: list[Value]) -> None:
+        """Take over no more than the alarm: whether it is up, since when, and its number."""
+        before = Condition(self.plan)
+        before.unpack(packed)
+        self.n = before.n
+        if before.is_active:
+            self.phase = Phase.RAISED
+            self.since_ms, self.severity = before.since_ms, before.severity
+            self.seen_ms, self.true_ms, self.looked_ms = (
+                before.seen_ms,
+                before.true_ms,
+                before.looked_ms,
+            )
+        self.due_ms = self._next_due()

@@ -142,7 +142,7 @@ class Rate:
     """The rise of a counter per second; where it falls, it began anew at zero."""
 
     def lift(self, time_ms: int, value: Value) -> State:
-        return (time_ms, value, time_ms, value, 0)
+        return (time_ms, value, time_ms, value, 0.0)
 
     def combine(self, older: State, newer: State) -> State:
         step = newer[1] - older[3]
@@ -175,10 +175,10 @@ class Held:
     """The area under a value that holds until the next sample, times milliseconds."""
 
     def lift(self, time_ms: int, value: Value) -> State:
-        return (time_ms, time_ms, value, 0)
+        return (time_ms, time_ms, value, 0.0)
 
     def combine(self, older: State, newer: State) -> State:
-        between = older[2] * (newer[0] - older[1])
+        between = float(older[2]) * (newer[0] - older[1])
         return (older[0], newer[1], newer[2], older[3] + between + newer[3])
 
 
@@ -195,7 +195,7 @@ class TrueDuration(Held):
     """For how many seconds a condition held."""
 
     def lift(self, time_ms: int, value: Value) -> State:
-        return (time_ms, time_ms, int(value), 0)
+        return (time_ms, time_ms, int(value), 0.0)
 
     def lower(self, state: State, now_ms: int) -> Value:
         return (state[3] + state[2] * (now_ms - state[1])) / SECOND_MS

@@ -5,31 +5,48 @@ The names are those of `gateway.rules.features.FEATURES`.
 
 from __future__ import annotations
 
+from gateway.rules.aggregates import ACCUMULATORS, FOLDS
+from gateway.rules.moments import MONOIDS
+
+_AGGREGATES = {*FOLDS, *ACCUMULATORS, *MONOIDS}
+
 SUPPORTED: frozenset[str] = frozenset(
     {
+        "arm.crossing",
+        "changed",
         "let",
+        "prev",
+        "since",
         "time.out_of_order",
         "time.late",
         "time.early",
+        "time.late_policy.drop",
+        "time.late_policy.adjust",
         "time.idle",
         "state.ttl",
         "state.max_keys",
         "window.sliding",
         "window.tumbling",
-        "aggregate.count",
-        "aggregate.sum",
-        "aggregate.avg",
-        "aggregate.min",
-        "aggregate.max",
+        "window.hopping",
+        "window.session",
+        "window.count",
+        "window.offset",
+        *(f"aggregate.{name}" for name in _AGGREGATES),
         "when",
         "for",
         "max_gap",
         "clear",
         "clear_for",
+        "repeat",
         "on_unknown.reset",
         "on_unknown.false",
         "alarm.message",
+        "alarm.levels",
+        "alarm.auto_clear",
+        "alarm.labels",
+        "publish.payload",
         "publish.on.raised",
+        "publish.on.changed",
         "publish.on.cleared",
     }
 )

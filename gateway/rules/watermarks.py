@@ -36,6 +36,8 @@ class TimePlan:
         "late_ms",
         "out_of_order_ms",
         "policy",
+        "trail_ms",
+        "walks",
     )
 
     def __init__(self, spec: TimeSpec) -> None:
@@ -48,6 +50,11 @@ class TimePlan:
         self.policy = Verdict(spec.late_policy)
         default_idle_ms = 0 if self.by_arrival else NEVER
         self.idle_ms = default_idle_ms if spec.idle_ms is None else spec.idle_ms
+        # In silence the watermark either walks on from where the key stopped, or trails the clock.
+        self.walks = self.idle_ms != NEVER and not self.by_arrival and self.late_ms == NEVER
+        self.trail_ms = self.late_ms if self.idle_ms != NEVER and not self.by_arrival else 0
+        if self.idle_ms == NEVER:
+            self.trail_ms = NEVER
 
     def is_timely(self, time_ms: int, arrival_ms: int, watermark_ms: int) -> bool:
         """Whether an event is neither late nor early."""

@@ -56,6 +56,8 @@ class Window(Protocol):
     """One window of one rule and key."""
 
     due_ms: int
+    lag_ms: int
+    """How long before `due_ms` the moment lies at which it is looked at."""
 
     def add(self, time_ms: int, values: Sequence[Value], results: Results) -> bool:
         """Take in one value for each aggregate; say whether `results` were written, for a look."""
@@ -197,6 +199,7 @@ class SlidingWindow:
     """`(t - size, t]`, looked at with each sample and whenever one leaves."""
 
     __slots__ = ("contents", "due_ms", "size_ms")
+    lag_ms = 1
 
     def __init__(self, plan: WindowPlan) -> None:
         self.size_ms = plan.spec.size_ms
@@ -235,6 +238,7 @@ class TumblingWindow:
     """`[start, end)`, aligned to the epoch; one look at its end, none at an empty one."""
 
     __slots__ = ("contents", "due_ms", "offset_ms", "size_ms")
+    lag_ms = 0
 
     def __init__(self, plan: WindowPlan) -> None:
         self.size_ms = plan.spec.size_ms
@@ -266,6 +270,7 @@ class HoppingWindow:
     """`[start, start + size)` from every hop on; one look at the end of each that isn't empty."""
 
     __slots__ = ("contents", "due_ms", "every_ms", "offset_ms", "size_ms")
+    lag_ms = 0
 
     def __init__(self, plan: WindowPlan) -> None:
         self.size_ms = plan.spec.size_ms
@@ -310,6 +315,7 @@ class SessionWindow:
     """
 
     __slots__ = ("contents", "due_ms", "gap_ms", "last_ms", "length_ms_max", "start_ms")
+    lag_ms = 0
 
     def __init__(self, plan: WindowPlan) -> None:
         self.gap_ms = plan.spec.size_ms
@@ -345,6 +351,7 @@ class CountWindow:
     """The last `count` samples, looked at with every `every_count`-th of them."""
 
     __slots__ = ("contents", "due_ms", "every_count", "samples_max", "since_look")
+    lag_ms = 0
 
     def __init__(self, plan: WindowPlan) -> None:
         self.samples_max = plan.spec.count

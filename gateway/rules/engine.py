@@ -1,0 +1,168 @@
+"""The rule engine: committed records in, outputs out, the same ones each time.
+
+Theory of operation. The engine reads no clock. Its time is the arrival time of the records, which
+the log keeps: those of events, and of the ticks that are written when silence must be noticed.
+Records are fed in the order in which every reader of the log sees them; how they are cut into calls
+of `feed` changes nothing. Rules that share source, key and time share a lane, and a lane has one
+timeline for each key. When the clock moves, silent timelines are moved first, in the order of what
+comes next along each: (time, rule id, key); then the record itself is shown to its lanes, in the
+order of the rule files. So each output has one cause, and a replay gives the same outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+
+import orjson
+
+from gateway.events import RecordBatch
+from gateway.mqtt import matches
+from gateway.rules.alarms import Outbox
+from gateway.rules.lanes import Lane
+from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
+from gateway.rules.payloads import decode_payload
+from gateway.rules.plans import RuleCounters, lane_name
+from gateway.rules.snapshots import restore_lanes, snapshot_lanes
+from gateway.rules.spec import RuleSpec
+from gateway.rules.timelines import Instant, Timeline
+from gateway.rules.values import UNKNOWN, Value
+from gateway.rules.windows import NEVER
+
+TOPICS_MAX = 65_536
+NOW_MS = "now_ms"
+
+
+class Engine:
+    """The rules of one rule set, with all their state."""
+
+    def __init__(self, rules: Iterable[RuleSpec]) -> None:
+        self._outbox = Outbox()
+        specs_by_lane: dict[str, list[RuleSpec]] = {}
+        for rule in rules:
+            if rule.enabled:
+                specs_by_lane.setdefault(lane_name(rule), []).append(rule)
+        self._lanes = [Lane(name, specs, self._outbox) for name, specs in specs_by_lane.items()]
+        self._filters = [
+            (lane, tuple(source.name for source in specs[0].sources))
+            for lane, specs in zip(self._lanes, specs_by_lane.values(), strict=True)
+        ]
+        self._lanes_by_topic: dict[str, tuple[Lane, ...]] = {}
+
+    @property
+    def clock_ms(self) -> int:
+        """The latest arrival time that was seen."""
+        return self._outbox.clock_ms
+
+    @property
+    def counters(self) -> Mapping[str, RuleCounters]:
+        """What each rule has met so far, by rule id."""
+        return {plan.spec.id: plan.counters for lane in self._lanes for plan in lane.plans}
+
+    def feed(self, batches: Iterable[RecordBatch]) -> list[Output]:
+        """Take in the next records of the log; returns what they cause, in order."""
+        for batch in batches:
+            if batch.stream == TICKS_STREAM:
+                self._feed_ticks(batch)
+            else:
+                self._feed_events(batch)
+        return self._outbox.take()
+
+    def next_tick_ms(self) -> int | None:
+        """The earliest arrival time at which silence alone could change something.
+
+        None when it never can. A tick of that time or later, fed as a record, wakes the engine.
+        """
+        wake_ms = min((lane.wakes.next_ms() for lane in self._lanes), default=NEVER)
+        return None if wake_ms >= NEVER else max(wake_ms, self._outbox.clock_ms + 1)
+
+    def snapshot(self) -> list[tuple[str, bytes | None]]:
+        """What has changed since the last snapshot, as entries of a table; None deletes."""
+        return snapshot_lanes(self._lanes, self._outbox.clock_ms)
+
+    def restore(self, entries: Sequence[tuple[str, bytes]]) -> list[str]:
+        """Take over every entry that snapshots have left; returns the keys that can be deleted.
+
+        A rule that has changed since keeps its alarms, and begins its windows anew.
+
+        Raises:
+            StateTooNew: a newer program wrote an entry.
+        """
+        self._outbox.clock_ms, stale = restore_lanes(self._lanes, entries)
+        return stale
+
+    def _feed_events(self, batch: RecordBatch) -> None:  # noqa: C901 - the hot path
+        outbox = self._at(batch)
+        lanes_by_topic = self._lanes_by_topic
+        offset = batch.base_offset
+        loads = orjson.loads
+        for run in batch.runs:
+            arrival_ms = run.arrival_ms
+            if arrival_ms > outbox.clock_ms:
+                outbox.offset = offset
+                self._move_clock(arrival_ms)
+            if run.client == RULES_CLIENT:
+                offset += len(run)
+                continue
+            for (topic, device), raw in zip(run.origins, run.payloads, strict=True):
+                lanes = lanes_by_topic.get(topic)
+                if lanes is None:
+                    lanes = self._resolve(topic)
+                if lanes:
+                    outbox.offset = offset
+                    try:
+                        payload: Value = loads(raw)
+                    except orjson.JSONDecodeError:
+                        payload = UNKNOWN
+                    for lane in lanes:
+                        lane.accept(payload, raw, topic, device, arrival_ms)
+                offset += 1
+
+    def _feed_ticks(self, batch: RecordBatch) -> None:
+        outbox = self._at(batch)
+        for record in batch.records():
+            outbox.offset = record.offset
+            tick = decode_payload(record.payload)
+            now_ms = tick.get(NOW_MS) if isinstance(tick, dict) else None
+            now_ms = now_ms if type(now_ms) is int else 0
+            if now_ms > outbox.clock_ms:
+                self._move_clock(now_ms)
+
+    def _at(self, batch: RecordBatch) -> Outbox:
+        outbox = self._outbox
+        outbox.commit_no = batch.commit_no
+        outbox.stream = batch.stream
+        outbox.partition = batch.partition
+        return outbox
+
+    def _resolve(self, topic: str) -> tuple[Lane, ...]:
+        """The lanes that read a topic; remembered, for as many topics as there is room."""
+        if len(self._lanes_by_topic) >= TOPICS_MAX:
+            self._lanes_by_topic.clear()
+        lanes = tuple(
+            lane
+            for lane, filters in self._filters
+            if any(matches(topic_filter, topic) for topic_filter in filters)
+        )
+        self._lanes_by_topic[topic] = lanes
+        return lanes
+
+    def _move_clock(self, now_ms: int) -> None:
+        """Let the silence up to `now_ms` have its effects, across all keys in order of time."""
+        self._outbox.clock_ms = now_ms
+        awake: list[tuple[Instant, str, int, Timeline]] = []
+        for number, lane in enumerate(self._lanes):
+            entries = lane.wakes.entries
+            if entries and entries[0][0] <= now_ms:
+                for timeline in lane.wakes.take(now_ms):
+                    lane.mark(timeline)
+                    awake.append((timeline.next_instant(), timeline.text, number, timeline))
+        heapify(awake)
+        while awake:
+            instant, text, number, timeline = heappop(awake)
+            lane = self._lanes[number]
+            if instant[0] > timeline.watermark_ms:
+                lane.wakes.queue(timeline)
+                continue
+            lane.step(timeline)
+            heappush(awake, (timeline.next_instant(), text, number, timeline))

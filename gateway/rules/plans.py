@@ -1,0 +1,261 @@
+"""What the engine needs of each rule, worked out once: the order of its parts, what they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.rules.conditions import ConditionPlan
+from gateway.rules.reasons import Reason
+from gateway.rules.spec import (
+    Expression,
+    LetSpec,
+    PayloadTemplate,
+    RuleSpec,
+    Scope,
+    StatefulCall,
+    Template,
+)
+from gateway.rules.values import Value
+from gateway.rules.windows import WindowPlan
+
+Evaluate = Callable[[Scope], Value]
+EVENT_NAMES = frozenset({"payload", "topic", "device", "key", "ts", "arrival", "prev"})
+
+
+@dataclass(slots=True)
+class RuleCounters:
+    """What a rule has met so far.
+
+    `late_example` is the latest event that came too late: its topic, device and event time.
+    """
+
+    late: int = 0
+    early: int = 0
+    without_time: int = 0
+    without_key: int = 0
+    forgotten_keys: int = 0
+    late_example: tuple[str, str, int] | None = None
+
+    def turn_away(self, *, is_late: bool, example: tuple[str, str, int]) -> None:
+        """Count an event that is out of its time; `example` is its topic, device and time."""
+        if is_late:
+            self.late += 1
+            self.late_example = example
+        else:
+            self.early += 1
+
+
+class Step:
+    """A name that is computed for each event: a `let`, or the call at `memory` that remembers."""
+
+    __slots__ = ("call", "evaluate", "memory", "name")
+
+    def __init__(self, name: str, evaluate: Evaluate | None, call: StatefulCall | None) -> None:
+        self.name = name
+        self.evaluate = evaluate
+        self.call = call
+        self.memory = -1
+
+
+class RulePlan:
+    """One rule, ready to run."""
+
+    __slots__ = (
+        "aggregates",
+        "arguments",
+        "clear",
+        "clear_reason",
+        "condition",
+        "counters",
+        "index",
+        "is_lazy",
+        "is_plain",
+        "is_stopped",
+        "levels",
+        "memories",
+        "n_floor",
+        "needs_last",
+        "place",
+        "reads_prev",
+        "spec",
+        "steps",
+        "when",
+        "when_reason",
+        "where",
+        "window",
+    )
+
+    def __init__(self, spec: RuleSpec, index: int) -> None:
+        if spec.condition is None:
+            raise ValueError(f"rule {spec.id!r} has no condition; the loader should have said so")
+        condition, alarm = spec.condition, spec.alarm
+        self.spec = spec
+        self.index = index
+        self.condition = ConditionPlan(spec, condition)
+        self.where = spec.where.evaluate if spec.where is not None else None
+        self.when: Evaluate = condition.when.evaluate
+        self.clear = condition.clear.evaluate if condition.clear is not None else None
+        self.levels = tuple(level.when.evaluate for level in alarm.levels) if alarm else ()
+        self.window = WindowPlan(spec.window, spec.aggregates) if spec.window is not None else None
+        self.arguments = tuple(
+            aggregate.value.evaluate if aggregate.value is not None else None
+            for aggregate in spec.aggregates
+        )
+        self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
+        self.steps = tuple(_step_of(item) for item in spec.prelude)
+        self.memories = 0
+        for step in self.steps:
+            if step.call is not None:
+                step.memory = self.memories
+                self.memories += 1
+        self.reads_prev = "prev" in names_of(event_parts(spec)) | names_of(late_parts(spec))
+        self.is_plain = not (self.window or self.steps or self.reads_prev)
+        levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
+        # Until it is first true such a condition has nothing to remember.
+        self.is_lazy = self.condition.is_armed_at_first and not levels_wait
+        self.needs_last = self.reads_prev or (
+            self.can_wait and bool(names_of(late_parts(spec)) & remembered_names(spec))
+        )
+        self.when_reason = Reason(condition.when, is_negated=False)
+        self.clear_reason = Reason(
+            condition.clear or condition.when, is_negated=condition.clear is None
+        )
+        self.place = Place()
+        self.counters = RuleCounters()
+        self.is_stopped = False
+        # Forgotten keys must not use the number of an alarm again.
+        self.n_floor = 0
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether time alone can make something happen to it."""
+        plan = self.condition
+        return bool(
+            self.window
+            or plan.for_ms
+            or plan.clear_for_ms
+            or plan.auto_clear_ms is not None
+            or any(for_ms for _, for_ms, _ in plan.levels)
+        )
+
+
+@dataclass(slots=True)
+class Place:
+    """Where the values of a plain rule lie among those that one event gives for all of them."""
+
+    where: int = -1
+    when: int = 0
+    clear: int = -1
+    levels: slice = field(default_factory=lambda: slice(0, 0))
+
+
+def place_plain(plans: Sequence[RulePlan]) -> list[Expression]:
+    """Give each plain rule its places; returns the expressions in that order."""
+    expressions: list[Expression] = []
+    for plan in plans:
+        spec = plan.spec
+        plan.place = place = Place()
+        if spec.condition is None:
+            continue
+        if spec.where is not None:
+            place.where = len(expressions)
+            expressions.append(spec.where)
+        place.when = len(expressions)
+        expressions.append(spec.condition.when)
+        if spec.condition.clear is not None:
+            place.clear = len(expressions)
+            expressions.append(spec.condition.clear)
+        levels = [level.when for level in spec.alarm.levels] if spec.alarm is not None else []
+        place.levels = slice(len(expressions), len(expressions) + len(levels))
+        expressions += levels
+    return expressions
+
+
+def names_of(parts: Iterable[Expression | Template | StatefulCall]) -> frozenset[str]:
+    """Every name that any of the parts reads."""
+    return frozenset(name for part in parts for name in part.names)
+
+
+def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
+    """The parts of a rule that are computed when an event comes."""
+    yield from spec.key
+    yield from (_reader(item) for item in spec.prelude)
+    yield from (item.value for item in spec.aggregates if item.value is not None)
+    yield from (part for part in (spec.where, spec.time.field) if part is not None)
+    yield from _conditions(spec)
+
+
+def late_parts(spec: RuleSpec) -> Iterable[Expression | Template | StatefulCall]:
+    """The parts of a rule that may be computed when time passes, long after the last event."""
+    yield from (_reader(item) for item in spec.prelude)
+    yield from _conditions(spec)
+    if spec.alarm is not None and spec.alarm.message is not None:
+        yield spec.alarm.message
+    for publish in spec.publish:
+        yield publish.topic
+        yield from templates_in(publish.payload)
+
+
+def _step_of(item: LetSpec | StatefulCall) -> Step:
+    if isinstance(item, LetSpec):
+        return Step(item.name, item.expression.evaluate, None)
+    return Step(item.slot, None, item)
+
+
+def _reader(item: LetSpec | StatefulCall) -> Expression | StatefulCall:
+    return item.expression if isinstance(item, LetSpec) else item
+
+
+def _conditions(spec: RuleSpec) -> Iterable[Expression]:
+    if spec.condition is not None:
+        yield spec.condition.when
+        if spec.condition.clear is not None:
+            yield spec.condition.clear
+    if spec.alarm is not None:
+        yield from (level.when for level in spec.alarm.levels)
+
+
+def remembered_names(spec: RuleSpec) -> frozenset[str]:
+    """The names of an event that only the event itself can tell, once it is over."""
+    told_by_key = {"key", "device"} if is_keyed_by_device(spec) else {"key"}
+    return EVENT_NAMES - told_by_key - {"ts"}
+
+
+def is_keyed_by_device(spec: RuleSpec) -> bool:
+    """Whether the key is just the device."""
+    return len(spec.key) == 1 and spec.key[0].text.strip() == "device"
+
+
+def templates_in(payload: PayloadTemplate) -> Iterable[Template]:
+    """Every template of a payload, which may lie in mappings and lists."""
+    if payload is None:
+        return
+    if isinstance(payload, tuple):
+        for item in payload:
+            yield from templates_in(item)
+    elif isinstance(payload, Mapping):
+        for item in payload.values():
+            yield from templates_in(item)
+    else:
+        yield payload
+
+
+def lane_name(spec: RuleSpec) -> str:
+    """Equal for rules that can share the timeline of a key."""
+    time, state = spec.time, spec.state
+    parts = (
+        *sorted(f"{source.kind}:{source.name}" for source in spec.sources),
+        "key",
+        *(expression.text for expression in spec.key),
+        "time",
+        time.by,
+        time.field.text if time.field is not None else "",
+        *(str(ms) for ms in (time.out_of_order_ms, time.late_ms, time.early_ms, time.idle_ms)),
+        time.late_policy,
+        time.watermark,
+        "state",
+        str(state.ttl_ms),
+        str(state.max_keys),
+    )
+    return "|".join(parts)

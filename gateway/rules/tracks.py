@@ -1,0 +1,217 @@
+"""One rule for one key: its window, its condition, and what it remembers of the events.
+
+A track is advanced by each event of its key in order of event time, and fired when the watermark
+reaches its `due_ms`. It knows nothing of watermarks: `gateway.rules.lanes` does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.rules.alarms import Outbox
+from gateway.rules.conditions import Change, Condition, Phase
+from gateway.rules.payloads import decode_payload
+from gateway.rules.plans import Place, RulePlan, Step, is_keyed_by_device
+from gateway.rules.values import UNKNOWN, Value
+from gateway.rules.windows import NEVER, Window
+
+ScopeMap = dict[str, object]
+
+
+Event = tuple[int, int, str, str, bytes, Value]
+"""Event time, arrival time, topic, device, payload as it came, payload decoded."""
+
+
+def names_of_event(event: Event) -> ScopeMap:
+    """What expressions may read of an event."""
+    time_ms, arrival_ms, topic, device, _, payload = event
+    return {
+        "payload": payload,
+        "topic": topic,
+        "device": device,
+        "ts": time_ms,
+        "arrival": arrival_ms,
+    }
+
+
+class Track:
+    """The state of one rule for one key."""
+
+    __slots__ = (
+        "condition",
+        "due_ms",
+        "is_dirty",
+        "key",
+        "last",
+        "memories",
+        "plan",
+        "results",
+        "slots",
+        "text",
+        "window",
+    )
+
+    def __init__(self, plan: RulePlan, key: Value, text: str) -> None:
+        self.plan = plan
+        self.key = key
+        self.text = text
+        self.condition = Condition(plan.condition, plan.n_floor)
+        self.window: Window | None = plan.window.open() if plan.window is not None else None
+        self.memories: list[Value] = [None] * plan.memories
+        self.slots: list[Value] = [UNKNOWN] * plan.memories
+        self.last: Event | None = None
+        self.results: dict[str, Any] = {}
+        self.due_ms = NEVER
+        self.is_dirty = False
+
+    def advance(self, event: Event, scope: ScopeMap, outbox: Outbox) -> None:
+        """Take in the next event of the key; `scope` knows the event's names."""
+        plan = self.plan
+        if plan.reads_prev:
+            scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
+        if plan.where is not None and plan.where(scope) is not True:
+            return
+        if plan.steps:
+            self._compute(plan.steps, scope, is_event=True)
+        if plan.needs_last:
+            self.last = event
+        window = self.window
+        if window is not None:
+            values = [True if f is None else f(scope) for f in plan.arguments]
+            if not window.add(event[0], values, scope):
+                self.due_ms = min(window.due_ms, self.condition.due_ms)
+                return
+        change = self._look(event[0], scope)
+        if change is not None:
+            names = {**scope, **names_of_event(event), "key": self.key}
+            outbox.announce(plan, self.text, change, names)
+
+    def take_plain(
+        self, event: Event, values: tuple[Value, ...], place: Place, outbox: Outbox
+    ) -> bool:
+        """Take in the next event by its values; say whether equal ones may be left out."""
+        plan, condition = self.plan, self.condition
+        if place.where >= 0 and values[place.where] is not True:
+            return True
+        when = values[place.when]
+        clear = values[place.clear] if place.clear >= 0 else UNKNOWN
+        change = condition.evaluate(event[0], when, clear, values[place.levels])
+        self.due_ms = condition.due_ms
+        if change is not None:
+            names = {**names_of_event(event), "key": self.key}
+            outbox.announce(plan, self.text, change, names)
+        if self.due_ms != NEVER and plan.needs_last:
+            self.last = event
+            return False
+        return condition.is_settled(when, clear)
+
+    def fire(self, outbox: Outbox) -> None:
+        """Do the one thing that is due at `due_ms`."""
+        window, condition = self.window, self.condition
+        self.is_dirty = True
+        if window is None or condition.due_ms <= window.due_ms - window.lag_ms:
+            moment_ms = condition.due_ms
+            change = condition.fire()
+            if change is not None:
+                scope = self.remembered(moment_ms, outbox)
+                outbox.announce(self.plan, self.text, change, scope)
+            self.due_ms = condition.due_ms if window is None else self._next_due(window)
+        else:
+            scope = self.remembered(window.due_ms - window.lag_ms, outbox)
+            change = self._look(window.fire(scope), scope)
+            if change is not None:
+                outbox.announce(self.plan, self.text, change, scope)
+
+    def abandon(self, time_ms: int, outbox: Outbox) -> None:
+        """Clear the alarm, if it is up, because the key is forgotten."""
+        change = self.condition.abandon(time_ms)
+        if change is not None:
+            outbox.announce(self.plan, self.text, change, self.remembered(time_ms, outbox))
+
+    def pack(self) -> list[Value]:
+        """Its state as plain values."""
+        return [
+            self.plan.spec.source_hash,
+            self.condition.pack(),
+            self.window.pack() if self.window is not None else None,
+            self.memories,
+            [[] if value is UNKNOWN else [value] for value in self.slots],
+            self.last[:-1] if self.last is not None else None,
+            self.results,
+        ]
+
+    def unpack(self, packed: list[Value]) -> None:
+        """Become what `pack` was called on; if the rule has changed since, only its alarm stays."""
+        source_hash, condition, window, memories, slots, last, results = packed
+        if source_hash != self.plan.spec.source_hash:
+            self.condition.unpack_alarm(condition)
+            self.due_ms = self.condition.due_ms
+            return
+        self.condition.unpack(condition)
+        if self.window is not None:
+            self.window.unpack(window)
+        self.memories = memories
+        self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
+        self.last = (*last, decode_payload(last[-1])) if last is not None else None
+        self.results = results
+        self.due_ms = self.condition.due_ms
+        if self.window is not None:
+            self.due_ms = self._next_due(self.window)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to remember of it."""
+        return (
+            self.window is None
+            and not self.memories
+            and self.last is None
+            and (self.condition.is_blank and not self.condition.n)
+        )
+
+    def remembered(self, moment_ms: int, outbox: Outbox) -> ScopeMap:
+        """The names that can still be told at `moment_ms`, when no event is at hand."""
+        plan = self.plan
+        scope: ScopeMap = names_of_event(self.last) if self.last is not None else {}
+        scope["key"] = self.key
+        if is_keyed_by_device(plan.spec):
+            scope["device"] = self.key
+        scope["ts"] = moment_ms
+        scope.setdefault("arrival", outbox.clock_ms)
+        scope.setdefault("payload", UNKNOWN)
+        scope.setdefault("prev", UNKNOWN)
+        self._compute(plan.steps, scope, is_event=False)
+        scope.update(dict.fromkeys(plan.aggregates, UNKNOWN))
+        scope.update(self.results)
+        return scope
+
+    def _look(self, time_ms: int, scope: ScopeMap) -> Change | None:
+        """Decide the condition at `time_ms`, with everything it reads in the scope."""
+        plan, condition = self.plan, self.condition
+        change = None
+        when = plan.when(scope)
+        if when is True or condition.phase is not Phase.IDLE or not plan.is_lazy:
+            clear = plan.clear(scope) if plan.clear is not None else UNKNOWN
+            levels = [level(scope) for level in plan.levels] if plan.levels else ()
+            change = condition.evaluate(time_ms, when, clear, levels)
+            if plan.aggregates and condition.phase is not Phase.IDLE:
+                self.results = {
+                    name: scope[name] for name in plan.aggregates if scope[name] is not UNKNOWN
+                }
+        window = self.window
+        self.due_ms = condition.due_ms if window is None else self._next_due(window)
+        return change
+
+    def _next_due(self, window: Window) -> int:
+        due_ms = self.condition.due_ms
+        return window.due_ms if window.due_ms < due_ms else due_ms
+
+    def _compute(self, steps: tuple[Step, ...], scope: ScopeMap, *, is_event: bool) -> None:
+        for step in steps:
+            if step.evaluate is not None:
+                scope[step.name] = step.evaluate(scope)
+                continue
+            if is_event and step.call is not None:
+                memory, value = step.call.advance(self.memories[step.memory], scope)
+                self.memories[step.memory] = memory
+                self.slots[step.memory] = value
+            scope[step.name] = self.slots[step.memory]
