@@ -276,6 +276,7 @@ def encode_refusal(reason_code: int, version: int) -> bytes:
         return encode_connack(Connack(reason_code=said), ProtocolVersion.V5)
     if connack_return_code(reason_code) is None:  # [MQTT311-3.2.2-6] [MQTT311-3.1.4-1]
         return b""
+    # [MQTT311-3.1.2-2] [MQTT311-3.1.3-9]
     return encode_connack(Connack(reason_code=ReasonCode(reason_code)), ProtocolVersion.V3_1_1)
 
 

@@ -56,5 +56,6 @@ def publish_parts(
 
 
 def with_dup(head: bytes) -> bytes:
-    """The first part of a PUBLISH with DUP set, for when it is sent again [MQTT5-3.3.1-1]."""
+    """The first part of a PUBLISH with DUP set, for when it is sent again."""
+    # [MQTT5-3.3.1-1] [MQTT311-3.3.1-1]
     return bytes((head[0] | DUP_FLAG,)) + head[1:]

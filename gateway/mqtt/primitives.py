@@ -127,7 +127,8 @@ def decode_string(encoded: bytes, what: str) -> str:
         text = encoded.decode()  # [MQTT5-1.5.4-1] [MQTT311-1.5.3-1]
     except UnicodeDecodeError as error:
         raise MalformedPacket(f"the {what} is not UTF-8: {error.reason} at {error.start}") from None
-    if NULL_CHARACTER in text:  # [MQTT5-1.5.4-2] [MQTT311-1.5.3-2]
+    # [MQTT5-1.5.4-2] [MQTT5-4.7.3-2] [MQTT311-1.5.3-2] [MQTT311-4.7.3-2]
+    if NULL_CHARACTER in text:
         raise MalformedPacket(f"the {what} holds U+0000")
     return text
 
@@ -221,7 +222,7 @@ class FieldReader:
         return text
 
     def string_pair(self, what: str) -> tuple[str, str]:
-        return self.string(what), self.string(what)
+        return self.string(what), self.string(what)  # [MQTT5-1.5.7-1]
 
     def finish(self, packet_name: str) -> None:
         """Refuse bytes after the last field."""

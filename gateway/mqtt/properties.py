@@ -139,7 +139,7 @@ IN_ANSWERS = IN_ALL - _in(C.CONNECT, C.PUBLISH, C.WILL, C.SUBSCRIBE, C.UNSUBSCRI
 PROPERTY_ROWS = (
     PropertyRow(0x01, "payload_format_indicator", BYTE, IN_MESSAGES, is_zero_or_one),
     PropertyRow(0x02, "message_expiry_interval_s", FOUR_BYTES, IN_MESSAGES),
-    PropertyRow(0x03, "content_type", STRING, IN_MESSAGES),
+    PropertyRow(0x03, "content_type", STRING, IN_MESSAGES),  # [MQTT5-3.3.2-19]
     # A response topic is a topic name [MQTT5-3.3.2-13] without wildcards [MQTT5-3.3.2-14].
     PropertyRow(0x08, "response_topic", STRING, IN_MESSAGES, is_topic_name),
     PropertyRow(0x09, "correlation_data", BINARY, IN_MESSAGES),
