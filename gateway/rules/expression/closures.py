@@ -42,7 +42,7 @@ def close(node: Node) -> Closure:  # noqa: C901, PLR0911, PLR0912 - one line for
         case Field():
             return _field(node)
         case Index():
-            return _applied(index, (close(node.base), close(node.index)))
+            return _binary(index, close(node.base), close(node.index))
         case Items():
             return _applied(listed, tuple(close(item) for item in node.items))
         case Not():
@@ -50,7 +50,7 @@ def close(node: Node) -> Closure:  # noqa: C901, PLR0911, PLR0912 - one line for
         case Negative():
             return _applied(negate, (close(node.operand),))
         case Binary():
-            return _applied(BINARY[node.operator], (close(node.left), close(node.right)))
+            return _binary(BINARY[node.operator], close(node.left), close(node.right))
         case Logic():
             return _logic(tuple(close(item) for item in node.items), decides=node.operator == "||")
         case Conditional():
@@ -72,6 +72,22 @@ def _applied(function: Callable[..., Value], operands: tuple[Closure, ...]) -> C
                 return UNKNOWN
         try:
             return function(*values)
+        except FAILURES:
+            return UNKNOWN
+
+    return apply
+
+
+def _binary(function: Callable[[Value, Value], Value], left: Closure, right: Closure) -> Closure:
+    def apply(scope: Mapping[str, object]) -> Value:
+        one = left(scope)
+        if one is UNKNOWN:
+            return UNKNOWN
+        other = right(scope)
+        if other is UNKNOWN:
+            return UNKNOWN
+        try:
+            return function(one, other)
         except FAILURES:
             return UNKNOWN
 

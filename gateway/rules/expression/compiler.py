@@ -99,6 +99,11 @@ class CodeBuilder:
         self.constants[name] = value
         return load(name)
 
+    @staticmethod
+    def ordering(operator: str) -> ast.cmpop:
+        """Python's operator for one of the comparisons."""
+        return ORDERINGS[operator]()
+
     def local(self, name: str, *, is_whole: bool) -> ast.expr:
         """A reference to a name of the scope."""
         variable = self.names.setdefault(name, f"name_{len(self.names)}")
@@ -215,7 +220,7 @@ class CodeBuilder:
         if kinds == ("any", "any"):
             return self._operated(node)
         left, right = self.value(node.left), self.value(node.right)
-        ordering = ORDERINGS[node.operator]()
+        ordering = self.ordering(node.operator)
         if "number" not in kinds or "any" not in kinds:
             # A text compares with nothing else in Python either.
             return ast.Compare(left, [ordering], [right])

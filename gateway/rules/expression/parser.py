@@ -215,7 +215,7 @@ def _unescape(match: re.Match[str], column: int) -> str:
 
 
 def _syntax_error(text: str, error: UnexpectedInput) -> ExpressionInvalid:
-    # At the end of the text lark points at the last token: what is wrong stands there or is missing after it.
+    # At the end of the text lark points at the last token: something is missing after it.
     position: int = getattr(error, "pos_in_stream", 0) or 0
     token = getattr(error, "token", None)
     found = str(token or "") or text[position : position + 1]
