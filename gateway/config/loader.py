@@ -16,6 +16,7 @@ from gateway.devices import DeviceTopics, TopicTemplateInvalid
 from gateway.documents import Section, parse_document, read_document
 from gateway.errors import MqttError
 from gateway.mqtt import check_topic_filter
+from gateway.routing import RetainedLimits
 from gateway.server import ListenerOptions, ServerOptions
 from gateway.session import SessionOptions
 from gateway.store import StoreOptions, StreamSpec
@@ -194,7 +195,13 @@ SESSION_LIMITS: dict[str, tuple[str, Reader]] = {
     "in_flight": ("in_flight_max", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "subscriptions": ("subscriptions_max", lambda s, k: s.integer(k, least=1)),
     "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=1_024)),
+    "topic_aliases": ("topic_alias_maximum", lambda s, k: s.integer(k, least=0, most=0xFFFF)),
     "session_expiry": ("session_expiry_ms_max", lambda s, k: s.duration_ms(k)),
+}
+RETAINED_LIMITS: dict[str, tuple[str, Reader]] = {
+    "retained": ("count_max", lambda s, k: s.integer(k, least=0)),
+    "retained_size": ("bytes_max", lambda s, k: s.size_bytes(k)),
+    "retained_payload_size": ("payload_bytes_max", lambda s, k: s.size_bytes(k)),
 }
 SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
     "connections": ("connections_max", lambda s, k: s.integer(k, least=1)),
@@ -209,8 +216,9 @@ SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
 
 def _limits(section: Section) -> ServerOptions:
     session = _read(section, SESSION_LIMITS, SessionOptions())
-    server = _read(section, SERVER_LIMITS, ServerOptions(session=session))
-    section.finish(*SESSION_LIMITS, *SERVER_LIMITS)
+    retained = _read(section, RETAINED_LIMITS, RetainedLimits())
+    server = _read(section, SERVER_LIMITS, ServerOptions(session=session, retained=retained))
+    section.finish(*SESSION_LIMITS, *RETAINED_LIMITS, *SERVER_LIMITS)
     return server
 
 

@@ -1,10 +1,14 @@
 """Who receives a message, and which stream keeps it."""
 
+from gateway.routing.retained import Retained, RetainedLimits, RetainedMessages
 from gateway.routing.router import NoStreamForTopic, Route, Router, StreamRoute, cut_runs
 from gateway.routing.subscriptions import SubscriptionTree
 
 __all__ = [
     "NoStreamForTopic",
+    "Retained",
+    "RetainedLimits",
+    "RetainedMessages",
     "Route",
     "Router",
     "StreamRoute",

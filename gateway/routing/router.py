@@ -12,8 +12,7 @@ from gateway.errors import MqttError
 from gateway.events import Origin, Run
 from gateway.mqtt import decode_topic_name, matches
 
-TOPIC_FILTER_INVALID = 0x8F
-TOPIC_NAME_INVALID = 0x90
+NOT_AUTHORIZED = 0x87
 
 
 class StreamRoute(NamedTuple):
@@ -36,7 +35,7 @@ class NoStreamForTopic(MqttError):
     """No configured stream takes the topic."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"no stream takes the topic '{topic}'", TOPIC_NAME_INVALID)
+        super().__init__(f"no stream takes the topic '{topic}'", NOT_AUTHORIZED)
 
 
 class Router:
@@ -101,8 +100,8 @@ def cut_runs(  # noqa: PLR0913 - the columns of a run, which it makes
 ) -> list[Run]:
     """Group what arrived together by partition, keeping the order within each.
 
-    This runs for every read of every publisher: the usual cases, one topic or one partition for all,
-    are one pass.
+    This runs for every read of every publisher: the usual cases, one topic or one partition for
+    all, are one pass.
     """
     first = routes[0]
     stream, partition, origin = first

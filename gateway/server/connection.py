@@ -13,13 +13,10 @@ from gateway.errors import MqttError
 from gateway.mqtt import (
     ClientPacket,
     Connect,
-    Publish,
     PublishColumns,
-    ReasonCode,
     announced_version,
     decode_connect,
     decode_packet,
-    encode_properties,
     packet_size,
     split_pubacks,
     split_publishes,
@@ -39,9 +36,13 @@ from gateway.session import (
     PublishBatch,
     PublishWill,
     Redeliver,
+    Release,
+    Released,
     Resume,
     Revokes,
     Send,
+    SendRetained,
+    SendSaved,
     Session,
 )
 
@@ -139,7 +140,7 @@ class Connection(asyncio.Protocol):
             if found is None:
                 break
             packet, at = found
-            self.perform(self._as_batch(packet) if isinstance(packet, Publish) else packet)
+            self.perform(packet)
         return at
 
     def _decode(self, data: bytes, at: int) -> tuple[Connect | ClientPacket, int] | None:
@@ -157,21 +158,6 @@ class Connection(asyncio.Protocol):
                 PublishBatch(columns.topics, columns.payloads, columns.flags, columns.packet_ids)
             )
         return stop
-
-    def _as_batch(self, publish: Publish) -> PublishBatch:
-        """One PUBLISH that the lane leaves to the general path."""
-        if publish.qos > 1:
-            raise MqttError("QoS 2 is not supported", ReasonCode.QOS_NOT_SUPPORTED)
-        flags = publish.qos << 1 | int(publish.retain) | int(publish.dup) << 3
-        packet_ids = [publish.packet_id.to_bytes(2, "big")] if publish.qos else []
-        properties = encode_properties(publish.properties._replace(topic_alias=None))
-        return PublishBatch(
-            [publish.topic.encode()],
-            [publish.payload],
-            [flags],
-            packet_ids,
-            [properties] if properties else None,
-        )
 
     def _keep_partial(self, rest: bytes) -> None:
         self._pieces = [rest]
@@ -194,19 +180,20 @@ class Connection(asyncio.Protocol):
 
     def perform(self, incoming: Input) -> None:
         """Feed the session and do what it says."""
-        for effect in self.session.handle(incoming):
-            try:
+        try:
+            for effect in self.session.handle(incoming):
                 self._do(effect)
-            except MqttError as error:
-                self.fail(error)
-                return
+        except MqttError as error:
+            self.fail(error)
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case Append(batch):
-                self._hub.ingest.submit(self, self.session.client_id, batch)
+                self._hub.ingest.submit(self, self.session.state, batch)
             case Send(packets):
                 self.write(packets)
+            case SendSaved(packets):
+                self._hub.save(self.session.state, lambda: self.write(packets))
             case Resume():
                 if self.subscriber is not None:
                     self.subscriber.resume()
@@ -223,12 +210,19 @@ class Connection(asyncio.Protocol):
                 self._hub.attach(self)
             case Grants(grants):
                 self._hub.grant(self, grants)
+            case SendRetained(grants):
+                self._hub.send_retained(self, grants)
+            case Release(packet_id):
+                self._release(packet_id)
             case Revokes(topic_filters):
                 self._hub.revoke(self, topic_filters)
             case PublishWill(will):
                 self._hub.ingest.submit_will(self.session.client_id, will)
             case KeepState(state):
                 self._hub.keep(self, state)
+
+    def _release(self, packet_id: bytes) -> None:
+        self._hub.save(self.session.state, lambda: self.perform(Released(packet_id)))
 
     def write(self, packets: bytes) -> None:
         """Write to the client, unless it is gone."""

@@ -16,25 +16,34 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
+from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, StoreError
-from gateway.events import RecordBatch
-from gateway.routing import SubscriptionTree
+from gateway.events import RecordBatch, Run
+from gateway.routing import RetainedMessages, SubscriptionTree
+from gateway.server.retaining import note_retained
 from gateway.server.subscriber import Slot, Subscriber
-from gateway.session import Grant, Outgoing, Terms
+from gateway.session import Grant, Outgoing, Position, Terms, current_properties
 from gateway.store import StreamStore
 
 LOG = logging.getLogger(__name__)
 TOPICS_CACHED_MAX = 100_000
 YIELD_EVERY = 500
-NO_PROPERTIES = b""
 NOBODY: Mapping[Subscriber, Terms] = {}
 
 
 class Fanout:
     """Hands committed records to the subscribers of their topics."""
 
-    def __init__(self, store: StreamStore, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self,
+        store: StreamStore,
+        slots: Sequence[Slot],
+        clock: Clock,
+        retained: RetainedMessages,
+    ) -> None:
         self._store = store
+        self._clock = clock
+        self._retained = retained
         self._slots = slots
         self._streams = list(dict.fromkeys(stream for stream, _ in slots))
         self.tree: SubscriptionTree[Subscriber, Grant] = SubscriptionTree()
@@ -56,6 +65,7 @@ class Fanout:
         try:
             while batches := await tail.next():
                 for batch in batches:
+                    note_retained(batch, self._retained)
                     if len(self.tree):
                         self._spread(batch)
                     self.positions[batch.stream, batch.partition] = batch.next_offset
@@ -82,29 +92,35 @@ class Fanout:
         """Give each record of a batch to its live subscribers; the hot loop of delivery."""
         stream, partition = batch.stream, batch.partition
         offset = batch.base_offset
-        known = self.terms_of
+        terms_of = self.terms_of
         for run in batch.runs:
-            properties = run.properties
             for index, origin in enumerate(run.origins):
-                terms_by_subscriber = known(origin.topic)
+                terms_by_subscriber = terms_of(origin.topic)
                 if terms_by_subscriber:
-                    message = Outgoing(
-                        origin.topic.encode(),
-                        run.payloads[index],
-                        run.flags[index],
-                        NO_PROPERTIES if properties is None else properties[index],
-                    )
-                    self._give(
-                        message, terms_by_subscriber, run.client, (stream, partition, offset)
-                    )
+                    message = self._message(run, index)
+                    if message is not None:
+                        position = Position(stream, partition, offset, message.qos)
+                        self._give(message, terms_by_subscriber, run.client, position)
                 offset += 1
+
+    def _message(self, run: Run, index: int) -> Outgoing | None:
+        """One record, to be delivered; None when it has expired."""
+        properties = b""
+        if run.properties is not None:
+            now_ms = self._clock.now_ms()
+            current = current_properties(run.properties[index], run.arrival_ms, now_ms)
+            if current is None:
+                return None
+            properties = current
+        topic = run.origins[index].topic.encode()
+        return Outgoing(topic, run.payloads[index], run.flags[index], properties)
 
     def _give(
         self,
         message: Outgoing,
         terms_by_subscriber: Mapping[Subscriber, Terms],
         client: str,
-        place: tuple[str, int, int],
+        position: Position,
     ) -> None:
         touched = self._touched
         for subscriber, terms in terms_by_subscriber.items():
@@ -114,50 +130,70 @@ class Fanout:
                 if message.qos == 0 or terms.qos == 0:
                     subscriber.delivery.dropped += 1
                 else:
-                    self._leave_tail(subscriber, place)
-            elif subscriber.delivery.offer(message, terms, place):
+                    self._leave_tail(subscriber, position)
+            elif subscriber.delivery.offer(message, terms, position):
                 touched[subscriber] = None
                 self.delivered += 1
             else:
-                self._leave_tail(subscriber, place)
+                self._leave_tail(subscriber, position)
 
     def _flush(self) -> None:
         touched, self._touched = self._touched, {}
         for subscriber in touched:
             subscriber.flush()
 
-    def _leave_tail(self, subscriber: Subscriber, place: tuple[str, int, int]) -> None:
-        stream, partition, offset = place
-        self.follow(subscriber, {**self.positions, (stream, partition): offset})
+    def _leave_tail(self, subscriber: Subscriber, position: Position) -> None:
+        slot = (position.stream, position.partition)
+        self.follow(subscriber, {**self.positions, slot: position.offset})
+
+    def positions_of(self, subscriber: Subscriber) -> Mapping[Slot, int]:
+        """Where a subscriber stands in the log."""
+        return self.positions if subscriber.is_live else subscriber.positions
 
     # -- catching up
 
     def follow(self, subscriber: Subscriber, positions: Mapping[Slot, int]) -> None:
         """Let a subscriber read the log from `positions` on, until it is at the tail."""
         subscriber.is_live = False
-        subscriber.positions = {**self.positions, **positions}
-        subscriber.catching_up = asyncio.ensure_future(self._catch_up(subscriber))
+        known = {slot: offset for slot, offset in positions.items() if slot in self.positions}
+        subscriber.positions = {**self.positions, **known}
+        subscriber.start(asyncio.ensure_future(self._catch_up(subscriber)))
 
     async def redeliver(self, subscriber: Subscriber) -> None:
         """Send again what an earlier connection left unacknowledged, in its order.
 
         Spec: MQTT5 §4.4, §4.6 [MQTT5-4.6.0-1], MQTT311 §4.6 [MQTT311-4.6.0-1]
         """
+        delivery = subscriber.delivery
         for packet_id, position in list(subscriber.state.in_flight.items()):
-            chunk = await self._fetch(position.stream, position.partition, position.offset)
-            if chunk is None or packet_id not in subscriber.state.in_flight:
+            found = await self._find(position)
+            if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
                 subscriber.state.in_flight.pop(packet_id, None)
                 continue
-            record = next(chunk.records())
-            terms = self.terms_of(record.topic).get(subscriber) or Terms(
+            topic, message = found
+            terms = self.terms_of(topic).get(subscriber) or Terms(
                 position.qos, no_local=False, retain_as_published=False, subscription_ids=b""
             )
-            message = Outgoing(
-                record.topic.encode(), record.payload, record.flags, record.properties
-            )
-            subscriber.delivery.repeat(message, terms, packet_id, position.qos)
+            delivery.repeat(message, terms, packet_id, position.qos)
+        delivery.repeat_releases()
         subscriber.flush()
+
+    async def _find(self, position: Position) -> tuple[str, Outgoing] | None:
+        """The message that was sent from a position; None when it is gone."""
+        if not position.stream:
+            retained = self._retained.get(position.topic)
+            if retained is None:
+                return None
+            payload, flags, properties = retained[:3]
+            name = position.topic
+            return name, Outgoing(name.encode(), payload, flags, properties)
+        batch = await self._fetch(position.stream, position.partition, position.offset)
+        if batch is None:
+            return None
+        record = next(batch.records())
+        name = record.topic
+        return name, Outgoing(name.encode(), record.payload, record.flags, record.properties)
 
     async def _fetch(self, stream: str, partition: int, offset: int) -> RecordBatch | None:
         try:
@@ -194,34 +230,65 @@ class Fanout:
     def _rejoin(self, subscriber: Subscriber) -> None:
         subscriber.flush()
         subscriber.is_live = True
-        subscriber.catching_up = None
 
     async def _bring(self, subscriber: Subscriber, batch: RecordBatch) -> None:
         """Send one subscriber what it wants of a batch, at the pace at which it acknowledges."""
         offset = batch.base_offset
         slot = (batch.stream, batch.partition)
         for run in batch.runs:
-            properties = run.properties
             for index, origin in enumerate(run.origins):
                 terms = self.terms_of(origin.topic).get(subscriber)
                 if terms is not None and not (
                     terms.no_local and run.client == subscriber.client_id
                 ):
-                    message = Outgoing(
-                        origin.topic.encode(),
-                        run.payloads[index],
-                        run.flags[index],
-                        NO_PROPERTIES if properties is None else properties[index],
-                    )
-                    while subscriber.is_clogged or not subscriber.delivery.offer(
-                        message, terms, (*slot, offset)
-                    ):
-                        subscriber.positions[slot] = offset
-                        subscriber.flush()
-                        await subscriber.wait_for_room()
-                    self.delivered += 1
+                    message = self._message(run, index)
+                    if message is not None:
+                        await self._press(subscriber, message, terms, Position(*slot, offset, 3))
                 offset += 1
                 if offset % YIELD_EVERY == 0:
                     subscriber.positions[slot] = offset
                     subscriber.flush()
                     await asyncio.sleep(0)
+
+    async def _press(
+        self, subscriber: Subscriber, message: Outgoing, terms: Terms, position: Position
+    ) -> None:
+        """Offer a message until the client takes it."""
+        while subscriber.is_clogged or not subscriber.delivery.offer(message, terms, position):
+            subscriber.positions[position.stream, position.partition] = position.offset
+            subscriber.flush()
+            await subscriber.wait_for_room()
+        self.delivered += 1
+
+    # -- retained messages
+
+    async def send_retained(self, subscriber: Subscriber, grants: Sequence[Grant]) -> None:
+        """Deliver the retained messages that match new grants, at the pace of the client.
+
+        Spec: MQTT5 §3.3.1.3 [MQTT5-3.3.1-9], MQTT311 §3.3.1.3 [MQTT311-3.3.1-6]
+        """
+        for grant in grants:
+            terms = Terms.of([grant])
+            for number, topic in enumerate(self._retained.match(grant.topic_filter)):
+                await self._send_one_retained(subscriber, terms, topic)
+                if number % YIELD_EVERY == YIELD_EVERY - 1:
+                    subscriber.flush()
+                    await asyncio.sleep(0)
+        subscriber.flush()
+
+    async def _send_one_retained(self, subscriber: Subscriber, terms: Terms, topic: str) -> None:
+        retained = self._retained.get(topic)
+        if retained is None:
+            return
+        now_ms = self._clock.now_ms()
+        properties = current_properties(retained.properties, retained.arrival_ms, now_ms)
+        if properties is None:
+            return
+        message = Outgoing(topic.encode(), retained.payload, retained.flags, properties)
+        position = Position("", 0, 0, message.qos, topic)
+        delivery = subscriber.delivery
+        while subscriber.is_clogged or not delivery.offer(
+            message, terms, position, is_retained=True
+        ):
+            subscriber.flush()
+            await subscriber.wait_for_room()

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import MqttError
@@ -35,10 +35,14 @@ from gateway.session import (
     ServerStopping,
     SessionState,
     TakenOver,
+    decode_state,
+    encode_state,
 )
+from gateway.store import Put, StreamStore
 
 LOG = logging.getLogger(__name__)
 CLOSE_WITHIN_MS = 10_000
+TABLE = "sessions"
 
 
 class Hub:
@@ -55,8 +59,10 @@ class Hub:
         self._connections_by_client_id: dict[str, Connection] = {}
         self._states_by_client_id: dict[str, SessionState] = {}
         self._expires_at_ms_by_client_id: dict[str, int] = {}
+        self._saved: set[str] = set()
         self._is_stopping = False
         self.failures = 0
+        ingest.write_state = self._write_state
 
     @property
     def connected(self) -> int:
@@ -103,13 +109,15 @@ class Hub:
         is_present = state is not None and not wish.is_clean
         if state is None or wish.is_clean:
             state = SessionState(wish.client_id)
+            if wish.client_id in self._saved:
+                self._forget(wish.client_id)
         state.expiry_ms = wish.expiry_ms
         self._connections_by_client_id[wish.client_id] = connection
         return Opened(state, is_present)
 
     def attach(self, connection: Connection) -> None:
         """Make a connection that was just accepted a reader of the log."""
-        subscriber = Subscriber(connection.session, connection.write)
+        subscriber = Subscriber(connection.session, connection.write, self.save)
         connection.subscriber = subscriber
         state = subscriber.state
         for grant in state.grants_by_filter.values():
@@ -118,7 +126,7 @@ class Hub:
             positions, state.positions = state.positions, None
             subscriber.is_live = False
             subscriber.positions = dict(positions)
-            subscriber.catching_up = asyncio.ensure_future(self._bring_back(subscriber))
+            subscriber.start(asyncio.ensure_future(self._bring_back(subscriber)))
 
     async def _bring_back(self, subscriber: Subscriber) -> None:
         await self.fanout.redeliver(subscriber)
@@ -130,6 +138,19 @@ class Hub:
         if subscriber is not None:
             for grant in grants:
                 self.fanout.tree.add(grant.topic_filter, subscriber, grant)
+
+    def send_retained(self, connection: Connection, grants: Sequence[Grant]) -> None:
+        """Deliver the retained messages of new subscriptions."""
+        subscriber = connection.subscriber
+        if subscriber is None or not grants:
+            return
+        # Behind the SUBACK, which may be waiting for the same commit.
+        self.save(
+            subscriber.state,
+            lambda: subscriber.start(
+                asyncio.ensure_future(self.fanout.send_retained(subscriber, grants))
+            ),
+        )
 
     def revoke(self, connection: Connection, topic_filters: Sequence[str]) -> None:
         """Deliver to these filters no more."""
@@ -151,14 +172,49 @@ class Hub:
             subscriber.leave()
             for topic_filter in state.grants_by_filter:
                 self.fanout.tree.remove(topic_filter, subscriber)
-            at_tail = self.fanout.positions
-            state.positions = dict(at_tail if subscriber.is_live else subscriber.positions)
-        if state.expiry_ms == 0 or len(self._states_by_client_id) >= self.options.sessions_max:
+            state.positions = dict(self.fanout.positions_of(subscriber))
+        if not state.is_kept or len(self._states_by_client_id) >= self.options.sessions_max:
+            if state.client_id in self._saved:
+                self._forget(state.client_id)
             return
+        self.ingest.save(state)
+        self._hold(state)
+
+    def _hold(self, state: SessionState) -> None:
+        """Keep a state for its client's return, until it expires."""
         self._states_by_client_id[state.client_id] = state
         if state.expiry_ms is not None:
             expires_at_ms = self.clock.monotonic_ms() + state.expiry_ms
             self._expires_at_ms_by_client_id[state.client_id] = expires_at_ms
+
+    # -- session states on disk
+
+    def save(self, state: SessionState, on_durable: Callable[[], None]) -> None:
+        """Call back when the state would survive a crash; at once when it need not."""
+        if state.is_kept:
+            self.ingest.save(state, on_durable)
+        else:
+            on_durable()
+
+    def _write_state(self, state: SessionState, receiving: Sequence[bytes]) -> Put:
+        """A state as the table keeps it, with where its client stands now."""
+        self._saved.add(state.client_id)
+        connection = self._connections_by_client_id.get(state.client_id)
+        subscriber = None if connection is None else connection.subscriber
+        positions = state.positions or self.fanout.positions
+        if subscriber is not None:
+            positions = self.fanout.positions_of(subscriber)
+        return Put(TABLE, state.client_id, encode_state(state, positions, receiving))
+
+    def _forget(self, client_id: str) -> None:
+        self._saved.discard(client_id)
+        self.ingest.submit_puts([Put(TABLE, client_id, None)])
+
+    async def load(self, store: StreamStore) -> None:
+        """Read the states that outlived the last run; their time begins anew."""
+        for client_id, encoded in await store.table(TABLE).items():
+            self._saved.add(client_id)
+            self._hold(decode_state(client_id, encoded))
 
     # -- time
 
@@ -175,6 +231,12 @@ class Hub:
         for client_id in expired:
             del self._states_by_client_id[client_id]
             del self._expires_at_ms_by_client_id[client_id]
+            self._forget(client_id)
+        for connection in self._connections_by_client_id.values():
+            subscriber = connection.subscriber
+            if subscriber is not None and subscriber.is_dirty and subscriber.state.is_kept:
+                subscriber.is_dirty = False
+                self.ingest.save(subscriber.state)
 
     def _check(self, connection: Connection, now_ms: int) -> None:
         if connection.was_heard or connection.is_paused:

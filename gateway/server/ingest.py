@@ -1,8 +1,9 @@
 """From batches of PUBLISH packets to the log, and back to their acknowledgements.
 
 Everything that arrives in one turn of the event loop becomes one append; the store makes one commit
-of all appends that wait. When the store can't write, what has arrived is held and tried again,
-reading from the publishers stops, and after a while they are refused.
+of all appends that wait. With the records go, in the same commit, the retained messages among them
+and the session states that must survive. When the store can't write, what has arrived is held and
+tried again, reading from the publishers stops, and after a while they are refused.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Flag, Run
 from gateway.mqtt import ReasonCode, Will, encode_properties
-from gateway.routing import NoStreamForTopic, Router, cut_runs
-from gateway.session import Appended, AppendRefused, PublishBatch
+from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
+from gateway.server.options import ServerOptions
+from gateway.server.retaining import retained_puts
+from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Appended as Committed
-from gateway.store import StreamStore
+from gateway.store import Put, StreamStore
 
 LOG = logging.getLogger(__name__)
 RETRY_MS = (20, 50, 100, 200, 500, 1_000)
+RECORD_BYTES = 64
 
 
 class Publisher(Protocol):
@@ -40,31 +44,39 @@ class Publisher(Protocol):
 
 @dataclass(slots=True)
 class Submission:
-    """One batch on its way to the log."""
+    """One thing on its way to the log: a client's batch, or a session state alone.
 
-    publisher: Publisher | None
-    packet_ids: Sequence[bytes]
-    runs: list[Run]
-    size_bytes: int
+    `state` is saved in the same commit; `on_durable` is called after it. A submission without a
+    publisher is never refused, only tried again.
+    """
+
+    publisher: Publisher | None = None
+    packet_ids: Sequence[bytes] = ()
+    received_ids: Sequence[bytes] = ()
+    runs: list[Run] = field(default_factory=list)
+    puts: list[Put] = field(default_factory=list)
+    size_bytes: int = 0
+    state: SessionState | None = None
+    on_durable: Callable[[], None] | None = None
 
 
 class Ingest:
-    """The one way into the log for what clients publish."""
+    """The one way into the log for what clients publish, and for what is kept of them."""
 
     def __init__(
         self,
         store: StreamStore,
         router: Router,
         clock: Clock,
-        *,
-        uncommitted_bytes_max: int,
-        refuse_after_ms: int,
+        retained: RetainedMessages,
+        options: ServerOptions,
     ) -> None:
         self._store = store
         self._router = router
         self._clock = clock
-        self._uncommitted_bytes_max = uncommitted_bytes_max
-        self._refuse_after_ms = refuse_after_ms
+        self._retained = retained
+        self._uncommitted_bytes_max = options.uncommitted_bytes_max
+        self._refuse_after_ms = options.refuse_after_ms
         self._arrived: list[Submission] = []
         self._held: list[Submission] = []
         self._is_scheduled = False
@@ -72,6 +84,9 @@ class Ingest:
         self._commits: set[asyncio.Future[Committed]] = set()
         self._paused: set[Publisher] = set()
         self._on_settled: list[Callable[[], None]] = []
+        # QoS 2 packets on their way to the log: every state saved meanwhile must know of them.
+        self._receiving_by_client: dict[str, dict[bytes, None]] = {}
+        self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.uncommitted_bytes = 0
         self.accepted = 0
         self.refused = 0
@@ -81,34 +96,78 @@ class Ingest:
         """Whether the store refuses what it is given."""
         return self._retrying is not None
 
-    def submit(self, publisher: Publisher, client_id: str, batch: PublishBatch) -> None:
+    def submit(self, publisher: Publisher, state: SessionState, batch: PublishBatch) -> None:
         """Take a client's batch; the publisher hears `Appended` or `AppendRefused`, in order.
 
         Raises:
-            MqttError: a topic name is wrong, or no stream takes it; nothing of the batch was taken.
+            MalformedPacket: a topic name is wrong; nothing of the batch was taken.
         """
-        routes = self._router.routes_of(batch.topics)
-        now_ms = self._clock.now_ms()
-        flags = bytes(batch.flags)
-        runs = cut_runs(routes, batch.payloads, flags, client_id, now_ms, batch.properties)
-        size = sum(map(len, batch.payloads)) + 64 * len(batch.payloads)
-        self._take(Submission(publisher, batch.packet_ids, runs, size))
+        try:
+            routes = self._router.routes_of(batch.topics)
+        except NoStreamForTopic as error:
+            self._submit_each(publisher, state, batch, error)
+            return
+        runs = self._cut(routes, batch, state.client_id)
+        submission = Submission(
+            publisher,
+            batch.packet_ids,
+            batch.received_ids,
+            runs,
+            retained_puts(runs, self._retained),
+            sum(map(len, batch.payloads)) + RECORD_BYTES * len(batch.payloads),
+        )
+        if batch.received_ids and state.is_kept:
+            submission.state = state
+            receiving = self._receiving_by_client.setdefault(state.client_id, {})
+            receiving.update(dict.fromkeys(batch.received_ids))
+        self._take(submission)
         if self.uncommitted_bytes > self._uncommitted_bytes_max and publisher not in self._paused:
             self._paused.add(publisher)
             publisher.pause()
 
+    def _submit_each(
+        self,
+        publisher: Publisher,
+        state: SessionState,
+        batch: PublishBatch,
+        error: NoStreamForTopic,
+    ) -> None:
+        """Take the messages one by one, because one of them has no stream, and refuse that one."""
+        if len(batch.topics) == 1:
+            LOG.info("refused a message of '%s': %s", state.client_id, error)
+            self.refused += 1
+            refusal = AppendRefused(batch.packet_ids, batch.received_ids, error.reason_code)
+            publisher.perform(refusal)
+            return
+        for single in batch.singles():
+            self.submit(publisher, state, single)
+
+    def _cut(self, routes: Sequence[Route], batch: PublishBatch, client_id: str) -> list[Run]:
+        now_ms = self._clock.now_ms()
+        flags = bytes(batch.flags)
+        return cut_runs(routes, batch.payloads, flags, client_id, now_ms, batch.properties)
+
     def submit_will(self, client_id: str, will: Will) -> None:
         """Take a will message; nobody waits for it."""
+        own = encode_properties(will.properties._replace(will_delay_interval_s=None))
+        flags = will.qos << 1 | (Flag.RETAIN if will.retain else 0)
+        batch = PublishBatch([], [will.payload], [flags], (), [own] if own else None)
         try:
             route = self._router.route_of(will.topic)
         except NoStreamForTopic:
             LOG.warning("the will of '%s' names '%s', which no stream takes", client_id, will.topic)
             return
-        flags = bytes([will.qos << 1 | (Flag.RETAIN if will.retain else 0)])
-        own = encode_properties(will.properties._replace(will_delay_interval_s=None))
-        now_ms = self._clock.now_ms()
-        runs = cut_runs([route], [will.payload], flags, client_id, now_ms, [own] if own else None)
-        self._take(Submission(None, (), runs, len(will.payload)))
+        runs = self._cut([route], batch, client_id)
+        puts = retained_puts(runs, self._retained)
+        self._take(Submission(runs=runs, puts=puts, size_bytes=len(will.payload)))
+
+    def save(self, state: SessionState, on_durable: Callable[[], None] | None = None) -> None:
+        """Write a session state with the next commit."""
+        self._take(Submission(state=state, on_durable=on_durable))
+
+    def submit_puts(self, puts: list[Put]) -> None:
+        """Change tables with the next commit."""
+        self._take(Submission(puts=puts))
 
     async def drain(self) -> None:
         """Return when nothing waits for a commit any more."""
@@ -133,13 +192,23 @@ class Ingest:
             self._held += submissions
             return
         if submissions:
-            self._append(submissions)
+            commit = self._append(submissions)
+            self._commits.add(commit)
+            commit.add_done_callback(lambda done: self._committed(done, submissions))
 
-    def _append(self, submissions: list[Submission]) -> None:
+    def _append(self, submissions: list[Submission]) -> asyncio.Future[Committed]:
         runs = [run for submission in submissions for run in submission.runs]
-        commit = asyncio.ensure_future(self._store.append(runs))
-        self._commits.add(commit)
-        commit.add_done_callback(lambda done: self._committed(done, submissions))
+        puts = [put for submission in submissions for put in submission.puts]
+        states = {
+            submission.state.client_id: submission.state
+            for submission in submissions
+            if submission.state is not None
+        }
+        if self.write_state is not None:
+            for client_id, state in states.items():
+                receiving = self._receiving_by_client.get(client_id, {})
+                puts.append(self.write_state(state, list(receiving)))
+        return asyncio.ensure_future(self._store.append(runs, puts))
 
     def _committed(self, commit: asyncio.Future[Committed], submissions: list[Submission]) -> None:
         self._commits.discard(commit)
@@ -155,20 +224,38 @@ class Ingest:
         self._settle()
 
     def _acknowledge(self, submissions: list[Submission]) -> None:
-        packet_ids_by_publisher: dict[Publisher, Sequence[bytes]] = {}
+        """Tell everyone what is durable: one answer a publisher."""
+        answers: dict[Publisher, Appended] = {}
         for submission in submissions:
             self.uncommitted_bytes -= submission.size_bytes
             for run in submission.runs:
                 self.accepted += len(run)
             publisher = submission.publisher
-            if publisher is not None and submission.packet_ids:
-                earlier = packet_ids_by_publisher.get(publisher)
-                packet_ids_by_publisher[publisher] = (
-                    submission.packet_ids if earlier is None else [*earlier, *submission.packet_ids]
-                )
-        for publisher, packet_ids in packet_ids_by_publisher.items():
-            publisher.perform(Appended(packet_ids))
+            if publisher is not None:
+                answer = Appended(submission.packet_ids, submission.received_ids)
+                earlier = answers.get(publisher)
+                answers[publisher] = answer if earlier is None else _joined(earlier, answer)
+        for publisher, answer in answers.items():
+            if answer.packet_ids or answer.received_ids:
+                publisher.perform(answer)
+        for submission in submissions:
+            self._finish(submission)
         self._resume()
+
+    def _finish(self, submission: Submission) -> None:
+        if submission.state is not None:
+            self._forget_receiving(submission)
+        if submission.on_durable is not None:
+            submission.on_durable()
+
+    def _forget_receiving(self, submission: Submission) -> None:
+        client_id = submission.state.client_id if submission.state else ""
+        receiving = self._receiving_by_client.get(client_id)
+        if receiving is not None:
+            for packet_id in submission.received_ids:
+                receiving.pop(packet_id, None)
+            if not receiving:
+                del self._receiving_by_client[client_id]
 
     def _resume(self) -> None:
         if self._paused and self.uncommitted_bytes <= self._uncommitted_bytes_max // 2:
@@ -199,9 +286,8 @@ class Ingest:
             await asyncio.sleep(RETRY_MS[min(tries, len(RETRY_MS) - 1)] / 1_000)
             tries += 1
             submissions, self._held = self._held, []
-            runs = [run for submission in submissions for run in submission.runs]
             try:
-                await self._store.append(runs)
+                await self._append(submissions)
             except StoreUnavailable:
                 self._held = submissions + self._held
                 if (loop.time() - failing_since) * 1_000 > self._refuse_after_ms:
@@ -213,12 +299,23 @@ class Ingest:
         self._settle()
 
     def _refuse_held(self) -> None:
-        """Give up what is held, and say so to those who can hear it; keep no bytes of it."""
+        """Give up what publishers can send again, and say so to those who can hear it."""
         submissions, self._held = self._held, []
         for submission in submissions:
+            if submission.publisher is None:
+                self._held.append(submission)
+                continue
             self.uncommitted_bytes -= submission.size_bytes
             self.refused += sum(map(len, submission.runs))
-            if submission.publisher is not None:
-                refusal = AppendRefused(submission.packet_ids, ReasonCode.QUOTA_EXCEEDED)
-                submission.publisher.perform(refusal)
+            self._forget_receiving(submission)
+            refusal = AppendRefused(
+                submission.packet_ids, submission.received_ids, ReasonCode.QUOTA_EXCEEDED
+            )
+            submission.publisher.perform(refusal)
         self._resume()
+
+
+def _joined(earlier: Appended, later: Appended) -> Appended:
+    return Appended(
+        [*earlier.packet_ids, *later.packet_ids], [*earlier.received_ids, *later.received_ids]
+    )

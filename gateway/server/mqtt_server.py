@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 from gateway.clock import Clock
 from gateway.errors import PenstockError
-from gateway.routing import Router
+from gateway.routing import RetainedMessages, Router
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.hub import Hub
 from gateway.server.ingest import Ingest
 from gateway.server.options import ListenerOptions, ServerOptions
+from gateway.server.retaining import load_retained
 from gateway.store import StreamStore
 
 SWEEP_S = 1.0
@@ -35,14 +36,16 @@ class MqttServer:
         slots: Sequence[tuple[str, int]],
     ) -> None:
         self._options = options
+        self._store = store
+        retained = self.retained = RetainedMessages(options.retained)
         self.ingest = Ingest(
             store,
             router,
             clock,
-            uncommitted_bytes_max=options.uncommitted_bytes_max,
-            refuse_after_ms=options.refuse_after_ms,
+            retained,
+            options,
         )
-        self.fanout = Fanout(store, slots)
+        self.fanout = Fanout(store, slots, clock, retained)
         self.hub = Hub(options, clock, self.ingest, self.fanout)
         self._listeners: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,7 +56,9 @@ class MqttServer:
         Raises:
             AddressUnavailable: a port is in use, or an address is not this machine's.
         """
+        await load_retained(self._store, self.retained)
         await self.fanout.start()
+        await self.hub.load(self._store)
         self._tasks = [
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),

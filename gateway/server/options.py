@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.routing import RetainedLimits
 from gateway.session import SessionOptions
 
 
@@ -21,6 +22,7 @@ class ServerOptions:
 
     listeners: tuple[ListenerOptions, ...] = (ListenerOptions(),)
     session: SessionOptions = field(default_factory=SessionOptions)
+    retained: RetainedLimits = field(default_factory=RetainedLimits)
     connections_max: int = 20_000
     sessions_max: int = 100_000
     connect_within_ms: int = 10_000

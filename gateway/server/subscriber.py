@@ -8,6 +8,7 @@ from collections.abc import Callable
 from gateway.session import Delivery, Session, SessionState
 
 Slot = tuple[str, int]
+Save = Callable[[SessionState, Callable[[], None]], None]
 
 
 class Subscriber:
@@ -15,10 +16,10 @@ class Subscriber:
 
     At the tail (`is_live`), the fan-out pushes to it. When its window or its socket is full it
     leaves the tail: `positions` then says where it stands, and its own task reads the log from
-    there until it has reached the tail again.
+    there until it has reached the tail again. `is_dirty` says that its saved state is behind.
     """
 
-    def __init__(self, session: Session, write: Callable[[bytes], None]) -> None:
+    def __init__(self, session: Session, write: Callable[[bytes], None], save: Save) -> None:
         self.client_id = session.client_id
         self.state: SessionState = session.state
         self.delivery = Delivery(
@@ -26,17 +27,33 @@ class Subscriber:
         )
         self.is_live = True
         self.is_clogged = False
+        self.is_dirty = False
         self.positions: dict[Slot, int] = {}
-        self.catching_up: asyncio.Task[None] | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
         self._write = write
+        self._save = save
         self._room = asyncio.Event()
+        self._unsaved: list[list[bytes]] = []
 
     def flush(self) -> None:
-        """Write everything that waits in the outbox, at once."""
-        outbox = self.delivery.outbox
-        if outbox:
-            self.delivery.outbox = []
+        """Write everything that waits in the outbox; behind what has to be saved first."""
+        delivery = self.delivery
+        outbox = delivery.outbox
+        if not outbox:
+            return
+        delivery.outbox = []
+        self.is_dirty = True
+        if delivery.must_save:
+            delivery.must_save = False
+            self._unsaved.append(outbox)
+            self._save(self.state, self._write_saved)
+        elif self._unsaved:
+            self._unsaved[-1] += outbox
+        else:
             self._write(b"".join(outbox))
+
+    def _write_saved(self) -> None:
+        self._write(b"".join(self._unsaved.pop(0)))
 
     def clog(self) -> None:
         """The socket takes no more."""
@@ -49,6 +66,7 @@ class Subscriber:
 
     def resume(self) -> None:
         """The client acknowledged something."""
+        self.is_dirty = True
         self._room.set()
 
     async def wait_for_room(self) -> None:
@@ -57,8 +75,12 @@ class Subscriber:
             self._room.clear()
             await self._room.wait()
 
+    def start(self, task: asyncio.Task[None]) -> None:
+        """Let a task work for this client until it is done or the client leaves."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def leave(self) -> None:
-        """Stop catching up; the connection is over."""
-        if self.catching_up is not None:
-            self.catching_up.cancel()
-            self.catching_up = None
+        """Stop everything that works for this client; the connection is over."""
+        for task in list(self.tasks):
+            task.cancel()

@@ -1,6 +1,6 @@
 """One client's conversation as a state machine: inputs in, effects out, no IO."""
 
-from gateway.session.delivering import Delivery, Outgoing, Terms
+from gateway.session.delivering import Delivery, Outgoing, Terms, current_properties
 from gateway.session.effects import (
     Append,
     CloseConnection,
@@ -10,9 +10,12 @@ from gateway.session.effects import (
     OpenState,
     PublishWill,
     Redeliver,
+    Release,
     Resume,
     Revokes,
     Send,
+    SendRetained,
+    SendSaved,
 )
 from gateway.session.inputs import (
     Appended,
@@ -25,11 +28,13 @@ from gateway.session.inputs import (
     Opened,
     Pubacks,
     PublishBatch,
+    Released,
     ServerStopping,
     TakenOver,
 )
 from gateway.session.machine import Phase, Session
 from gateway.session.options import SessionOptions
+from gateway.session.snapshots import decode_state, encode_state
 from gateway.session.state import Grant, Position, SessionState
 
 __all__ = [
@@ -56,13 +61,20 @@ __all__ = [
     "PublishBatch",
     "PublishWill",
     "Redeliver",
+    "Release",
+    "Released",
     "Resume",
     "Revokes",
     "Send",
+    "SendRetained",
+    "SendSaved",
     "ServerStopping",
     "Session",
     "SessionOptions",
     "SessionState",
     "TakenOver",
     "Terms",
+    "current_properties",
+    "decode_state",
+    "encode_state",
 ]

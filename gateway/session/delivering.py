@@ -11,8 +11,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.events import Flag
-from gateway.mqtt import NO_PROPERTIES, ProtocolVersion, encode_properties, publish_parts
+from gateway.mqtt import (
+    NO_PROPERTIES,
+    ProtocolVersion,
+    Pubrel,
+    decode_publish_properties,
+    encode_packet,
+    encode_properties,
+    publish_parts,
+)
 from gateway.session.state import Grant, Position, SessionState
+
+SECOND_MS = 1_000
+QOS_2 = 2
 
 
 class Terms(NamedTuple):
@@ -36,6 +47,23 @@ class Terms(NamedTuple):
             any(grant.retain_as_published for grant in grants),
             encode_properties(NO_PROPERTIES._replace(subscription_ids=tuple(ids))),
         )
+
+
+def current_properties(properties: bytes, arrival_ms: int, now_ms: int) -> bytes | None:
+    """The properties of a message that has waited since `arrival_ms`; None when it has expired.
+
+    Spec: MQTT5 §3.3.2.3.3 [MQTT5-3.3.2-5] [MQTT5-3.3.2-6]
+    """
+    if not properties:
+        return properties
+    decoded = decode_publish_properties(properties)
+    expiry_s = decoded.message_expiry_interval_s
+    if expiry_s is None:
+        return properties
+    waited_s = max(0, now_ms - arrival_ms) // SECOND_MS
+    if waited_s >= expiry_s:
+        return None
+    return encode_properties(decoded._replace(message_expiry_interval_s=expiry_s - waited_s))
 
 
 class Outgoing:
@@ -65,11 +93,21 @@ class Outgoing:
 class Delivery:
     """What one connected client is being sent.
 
-    `outbox` holds encoded bytes for the caller to write; `dropped` counts QoS 0 messages that a
-    client which does not read in time never gets.
+    `outbox` holds encoded bytes for the caller to write. `must_save` says that among them is a
+    QoS 2 message to a session that lives on: its identifier must be durable before the client has
+    it.
+    `dropped` counts the messages that this client could not take and will not get.
     """
 
-    __slots__ = ("_in_flight_max", "_packet_bytes_max", "_state", "_version", "dropped", "outbox")
+    __slots__ = (
+        "_in_flight_max",
+        "_packet_bytes_max",
+        "_state",
+        "_version",
+        "dropped",
+        "must_save",
+        "outbox",
+    )
 
     def __init__(
         self,
@@ -83,23 +121,28 @@ class Delivery:
         self._in_flight_max = in_flight_max
         self._packet_bytes_max = packet_bytes_max
         self.outbox: list[bytes] = []
+        self.must_save = False
         self.dropped = 0
 
     @property
     def has_room(self) -> bool:
-        """Whether another QoS 1 message may be sent before one is acknowledged.
+        """Whether another QoS 1 or 2 message may be sent before one is acknowledged.
 
         Spec: MQTT5 §4.9 [MQTT5-4.9.0-2]
         """
-        return len(self._state.in_flight) < self._in_flight_max
+        return self._state.unacknowledged < self._in_flight_max
 
-    def offer(self, message: Outgoing, terms: Terms, place: tuple[str, int, int]) -> bool:
+    def offer(
+        self, message: Outgoing, terms: Terms, position: Position, *, is_retained: bool = False
+    ) -> bool:
         """Put a message into the outbox; False when the window is full and nothing was done.
 
-        `place` is the stream, partition and offset of the message in the log.
+        `position` is where the message lies, with its QoS still to be lowered to the terms'.
+        `is_retained` says that a subscription brought it, not its publication.
         """
         qos = min(terms.qos, message.qos)
-        retain = message.flags & Flag.RETAIN if terms.retain_as_published else 0
+        # [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13] [MQTT311-3.3.1-8] [MQTT311-3.3.1-9]
+        retain = message.flags & Flag.RETAIN if terms.retain_as_published or is_retained else 0
         before, after = message.parts(self._version, qos << 1 | retain, terms.subscription_ids)
         if self._packet_bytes_max is not None:
             size = len(before) + len(after) + (2 if qos else 0)
@@ -111,10 +154,11 @@ class Delivery:
             self.outbox.append(before)
             return True
         state = self._state
-        if len(state.in_flight) >= self._in_flight_max:
+        if len(state.in_flight) + len(state.releasing) >= self._in_flight_max:
             return False
         packet_id = state.next_packet_id()
-        state.in_flight[packet_id] = Position(*place, qos)
+        state.in_flight[packet_id] = position if position.qos == qos else position._replace(qos=qos)
+        self.must_save |= qos == QOS_2 and state.is_kept
         self.outbox += (before, packet_id, after)
         return True
 
@@ -125,11 +169,14 @@ class Delivery:
         """
         retain = message.flags & Flag.RETAIN if terms.retain_as_published else 0
         flags = qos << 1 | retain | Flag.DUP
-        self.outbox += _around(
-            packet_id, message.parts(self._version, flags, terms.subscription_ids)
-        )
+        before, after = message.parts(self._version, flags, terms.subscription_ids)
+        self.outbox += (before, packet_id, after)
 
+    def repeat_releases(self) -> None:
+        """Send the PUBREL of every exchange again that a reconnect interrupted.
 
-def _around(packet_id: bytes, parts: tuple[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
-    before, after = parts
-    return before, packet_id, after
+        Spec: MQTT5 §4.4 [MQTT5-4.4.0-1], MQTT311 §4.4 [MQTT311-4.4.0-1]
+        """
+        for packet_id in self._state.releasing:
+            pubrel = Pubrel(int.from_bytes(packet_id, "big"))
+            self.outbox.append(encode_packet(pubrel, self._version))

@@ -34,8 +34,29 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Forget durably that this QoS 2 packet was received; answer `Released`."""
+
+    packet_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendSaved:
+    """Write these bytes once the session's state, as it is now, would survive a crash."""
+
+    packets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Grants:
     """Deliver to these filters from now on."""
+
+    grants: Sequence[Grant]
+
+
+@dataclass(frozen=True, slots=True)
+class SendRetained:
+    """Deliver the retained messages that match these grants."""
 
     grants: Sequence[Grant]
 
@@ -80,6 +101,9 @@ Effect = (
     Send
     | OpenState
     | Append
+    | Release
+    | SendSaved
+    | SendRetained
     | Grants
     | Revokes
     | Redeliver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.mqtt import (
@@ -12,6 +12,7 @@ from gateway.mqtt import (
     Pingreq,
     Puback,
     Pubcomp,
+    Publish,
     Pubrec,
     Pubrel,
     Subscribe,
@@ -24,8 +25,9 @@ from gateway.session.state import SessionState
 class PublishBatch:
     """Consecutive PUBLISH packets of one read, as columns in the order of the wire.
 
-    `packet_ids` has the two bytes of each QoS 1 packet's identifier, in order. `properties` has the
-    MQTT 5 properties of every packet as on the wire, or is None when no packet has any.
+    `packet_ids` has the two bytes of each QoS 1 packet's identifier, in order, `received_ids` those
+    of the QoS 2 packets. `properties` has the MQTT 5 properties of every packet as on the wire, or
+    is None when no packet has any.
     """
 
     topics: Sequence[bytes]
@@ -33,6 +35,21 @@ class PublishBatch:
     flags: Sequence[int]
     packet_ids: Sequence[bytes]
     properties: Sequence[bytes] | None = None
+    received_ids: Sequence[bytes] = ()
+
+    def singles(self) -> Iterator[PublishBatch]:
+        """Each packet as a batch of its own, in order."""
+        packet_ids, received_ids = iter(self.packet_ids), iter(self.received_ids)
+        for index, flags in enumerate(self.flags):
+            qos = flags >> 1 & 0x03
+            yield PublishBatch(
+                [self.topics[index]],
+                [self.payloads[index]],
+                [flags],
+                [next(packet_ids)] if qos == 1 else (),
+                None if self.properties is None else [self.properties[index]],
+                [next(received_ids)] if qos > 1 else (),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +76,10 @@ class ConnectRefused:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The answer to `Append`: the batch is durable."""
+    """The answer to `Append`: the batch is durable, as are the identifiers of its QoS 2 packets."""
 
     packet_ids: Sequence[bytes]
+    received_ids: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +87,15 @@ class AppendRefused:
     """The answer to `Append` when the store could not take the batch in time."""
 
     packet_ids: Sequence[bytes]
+    received_ids: Sequence[bytes]
     reason_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The answer to `Release`: the identifier is forgotten durably."""
+
+    packet_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +136,8 @@ Input = (
     | ConnectRefused
     | Appended
     | AppendRefused
+    | Released
+    | Publish
     | TakenOver
     | KeepAliveElapsed
     | ConnectionLost

@@ -4,20 +4,21 @@ Theory of operation
 -------------------
 The caller feeds inputs (`inputs.py`): packets, batches of PUBLISH packets, answers to earlier
 effects, and what happens to the connection. `handle` returns effects (`effects.py`): things for the
-caller to do, in order. Time is an argument. Phases: AWAITING_CONNECT until a CONNECT arrives;
-OPENING until the caller found the state of that client; CONNECTED; CLOSED, after which only answers
-are still taken, and ignored.
+caller to do, in order. The caller keeps the time. Phases: AWAITING_CONNECT until a CONNECT arrives;
+OPENING until the caller found the state of that client; CONNECTED; CLOSED, after which inputs are
+ignored, because answers to what was begun may still come.
 
-A PUBACK leaves only in answer to `Appended`: the promise that an acknowledgement means durability
-is this type, not a habit of the caller. What has been delivered and not acknowledged lives in
-`state`, which outlives the machine; `delivering.py` fills it, and this machine empties it when
-PUBACKs come in.
+A PUBACK or PUBREC leaves only in answer to `Appended`, a PUBCOMP only in answer to `Released`: the
+promise that an acknowledgement means durability is this type, not a habit of the caller. What has
+been delivered and not acknowledged lives in `state`, which outlives the machine; `delivering.py`
+fills it, and this machine empties it when acknowledgements come in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import Any, ClassVar
 
 from gateway.mqtt import (
     Auth,
@@ -29,6 +30,10 @@ from gateway.mqtt import (
     Properties,
     ProtocolVersion,
     Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
     ReasonCode,
     Suback,
     Subscribe,
@@ -39,7 +44,6 @@ from gateway.mqtt import (
     encode_refusal,
 )
 from gateway.session.effects import (
-    Append,
     CloseConnection,
     Effect,
     Grants,
@@ -50,6 +54,8 @@ from gateway.session.effects import (
     Resume,
     Revokes,
     Send,
+    SendRetained,
+    SendSaved,
 )
 from gateway.session.inputs import (
     Appended,
@@ -62,15 +68,15 @@ from gateway.session.inputs import (
     Opened,
     Pubacks,
     PublishBatch,
+    Released,
     ServerStopping,
     TakenOver,
 )
 from gateway.session.options import SessionOptions
+from gateway.session.receiving import Receiving
 from gateway.session.state import SessionState
 from gateway.session.subscribing import check_subscriptions
 
-PUBACK_HEADER = b"\x40\x02"
-NO_PACKET_ID = b"\x00\x00"
 NEVER_EXPIRES = 0xFFFFFFFF
 SECOND_MS = 1_000
 
@@ -97,70 +103,30 @@ class Session:
         self.keep_alive_ms = 0
         self.in_flight_max = options.in_flight_max
         self.packet_bytes_max: int | None = None
+        self._receiving = Receiving(options, self.version, self.state)
         self._connect: Connect | None = None
         self._will: Will | None = None
-        self._uncommitted = 0
 
     @property
     def client_id(self) -> str:
         return self.state.client_id
 
-    def handle(  # noqa: C901, PLR0911 - one case an input is the shape of a state machine
-        self, incoming: Input
-    ) -> list[Effect]:
-        """Advance by one input and say what to do, in order; after the end, nothing."""
-        if self.phase is Phase.CLOSED:
-            return []
-        match incoming:
-            case PublishBatch():
-                return self._accept(incoming)
-            case Appended():
-                return self._acknowledge(incoming.packet_ids)
-            case Pubacks():
-                return self._delivered(incoming.packet_ids)
-            case Puback():
-                return self._delivered([incoming.packet_id.to_bytes(2, "big")])
-            case Pingreq():
-                return self._when_connected([self._send(Pingresp())])
-            case Connect():
-                return self._open(incoming)
-            case Subscribe():
-                return self._subscribe(incoming)
-            case Unsubscribe():
-                return self._unsubscribe(incoming)
-            case Disconnect():
-                return self._disconnect(incoming)
-            case _:
-                return self._conclude(incoming)
+    def handle(self, incoming: Input) -> list[Effect]:
+        """Advance by one input and say what to do, in order; after the end, nothing.
 
-    def _conclude(  # noqa: C901, PLR0911 - the second half of `handle`
-        self, incoming: Input
-    ) -> list[Effect]:
-        """The inputs that open or end the conversation."""
-        match incoming:
-            case Opened():
-                return self._opened(incoming)
-            case ConnectRefused():
-                return self._fail(incoming.reason_code, self.version)
-            case AppendRefused():
-                return self._refuse(incoming)
-            case KeepAliveElapsed():
-                # [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
-                return self._fail(ReasonCode.KEEP_ALIVE_TIMEOUT)
-            case TakenOver():
-                # [MQTT5-3.1.4-3] [MQTT311-3.1.4-2]
-                return self._fail(ReasonCode.SESSION_TAKEN_OVER)
-            case ServerStopping():
-                return self._fail(ReasonCode.SERVER_SHUTTING_DOWN)
-            case Failure():
-                return self._fail(incoming.reason_code, incoming.announced_version)
-            case ConnectionLost():
-                return self._close()
-            case Auth():
-                # No method was agreed on in CONNECT, so none can go on [MQTT5-4.12.0-6].
-                return self._fail(ReasonCode.PROTOCOL_ERROR)
-            case _:
-                return self._fail(ReasonCode.PROTOCOL_ERROR)
+        Raises:
+            MqttError: a PUBLISH that this connection may not send; feed it back as `Failure`.
+        """
+        if self.phase is Phase.CLOSED:
+            if isinstance(incoming, Appended):
+                # Nobody hears it, but the state, which lives on, must know what it has received.
+                self._acknowledge(incoming)
+            return []
+        kind = type(incoming)
+        if self.phase is not Phase.CONNECTED and kind not in ACCEPTED_BEFORE[self.phase]:
+            # Nothing but CONNECT opens a conversation [MQTT5-3.1.0-1] [MQTT311-3.1.0-1].
+            return self._fail(ReasonCode.PROTOCOL_ERROR)
+        return self.ANSWERS[kind](self, incoming)
 
     # -- connecting
 
@@ -199,6 +165,7 @@ class Session:
         self._connect = None
         self.phase = Phase.CONNECTED
         self.state = opened.state
+        self._receiving = Receiving(self._options, self.version, opened.state)
         self._will = connect.will
         keep_alive_s = min(connect.keep_alive_s, self._options.keep_alive_s_max)
         self.keep_alive_ms = keep_alive_s * SECOND_MS * 3 // 2
@@ -222,73 +189,90 @@ class Session:
             receive_maximum=self._options.receive_maximum,
             maximum_packet_size=self._options.packet_bytes_max,
             assigned_client_id=None if connect.client_id else self.client_id,
-            maximum_qos=1,
+            topic_alias_maximum=self._options.topic_alias_maximum,
             shared_subscription_available=0,
         )
 
+    def _refused(self, refused: ConnectRefused) -> list[Effect]:
+        return self._fail(refused.reason_code, self.version)
+
     # -- receiving
 
+    def _take(self, publish: Publish) -> list[Effect]:
+        return self._accept(self._receiving.batch_of(publish))
+
     def _accept(self, batch: PublishBatch) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
-        if NO_PACKET_ID in batch.packet_ids:
-            # [MQTT5-2.2.1-3] [MQTT311-2.3.1-1]
-            return self._fail(ReasonCode.MALFORMED_PACKET)
-        self._uncommitted += len(batch.packet_ids)
-        if self.version >= ProtocolVersion.V5 and self._uncommitted > self._options.receive_maximum:
-            # [MQTT5-3.3.4-7] [MQTT5-3.3.4-8]
-            return self._fail(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)
-        return [Append(batch)]
+        accepted = self._receiving.accept(batch)
+        return self._fail(accepted) if isinstance(accepted, ReasonCode) else accepted
 
-    def _acknowledge(self, packet_ids: Sequence[bytes]) -> list[Effect]:
-        """PUBACK every QoS 1 packet of a batch, in the order in which they came.
-
-        Spec: MQTT5 §4.3.2 [MQTT5-4.3.2-4], MQTT311 §4.6 [MQTT311-4.6.0-2]
-        """
-        if not packet_ids:
-            return []
-        self._uncommitted -= len(packet_ids)
-        return [Send(PUBACK_HEADER + PUBACK_HEADER.join(packet_ids))]
+    def _acknowledge(self, appended: Appended) -> list[Effect]:
+        return self._receiving.acknowledge(appended)
 
     def _refuse(self, refused: AppendRefused) -> list[Effect]:
-        self._uncommitted -= len(refused.packet_ids)
-        if self.version < ProtocolVersion.V5 or not refused.packet_ids:
-            # 3.1.1 has no way to refuse: the client hears nothing, and sends again.
-            return []
-        reason_code = ReasonCode(refused.reason_code)
-        pubacks = (
-            Puback(int.from_bytes(packet_id, "big"), reason_code)
-            for packet_id in refused.packet_ids
-        )
-        return [Send(b"".join(encode_packet(puback, self.version) for puback in pubacks))]
+        return self._receiving.refuse(refused)
+
+    def _release(self, pubrel: Pubrel) -> list[Effect]:
+        return self._receiving.release(pubrel)
+
+    def _complete(self, released: Released) -> list[Effect]:
+        return self._receiving.complete(released.packet_id)
 
     # -- delivering
 
     def _delivered(self, packet_ids: Sequence[bytes]) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
         in_flight = self.state.in_flight
         for packet_id in packet_ids:
             # An identifier that is not in flight was acknowledged before; that harms nobody.
             in_flight.pop(packet_id, None)
         return [Resume()]
 
+    def _pubacks(self, pubacks: Pubacks) -> list[Effect]:
+        return self._delivered(pubacks.packet_ids)
+
+    def _puback(self, puback: Puback) -> list[Effect]:
+        return self._delivered([puback.packet_id.to_bytes(2, "big")])
+
+    def _pubrec(self, pubrec: Pubrec) -> list[Effect]:
+        """The client has a QoS 2 message: never send that again, but its release.
+
+        Spec: MQTT5 §4.3.3 [MQTT5-4.3.3-4], MQTT311 §4.3.3 [MQTT311-4.3.3-1]
+        """
+        packet_id = pubrec.packet_id.to_bytes(2, "big")
+        if pubrec.reason_code >= ReasonCode.UNSPECIFIED_ERROR:
+            # The client refused it: the exchange is over [MQTT5-4.3.3-4].
+            return self._delivered([packet_id])
+        code = ReasonCode.SUCCESS
+        if self.state.in_flight.pop(packet_id, None) is not None:
+            self.state.releasing[packet_id] = None
+        elif packet_id not in self.state.releasing:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            if self.version < ProtocolVersion.V5:
+                code = ReasonCode.SUCCESS
+        return [SendSaved(encode_packet(Pubrel(pubrec.packet_id, code), self.version))]
+
+    def _pubcomp(self, pubcomp: Pubcomp) -> list[Effect]:
+        self.state.releasing.pop(pubcomp.packet_id.to_bytes(2, "big"), None)
+        return [Resume()]
+
     # -- subscribing
 
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
-        grants, reason_codes = check_subscriptions(
-            subscribe, self._options, len(self.state.grants_by_filter)
-        )
+        held = self.state.grants_by_filter
+        grants, reason_codes = check_subscriptions(subscribe, self._options, len(held))
+        # Retain handling 1: only with a subscription that is new [MQTT5-3.3.1-10].
+        wanted = [
+            grant
+            for grant in grants
+            if grant.retain_handling == 0
+            or (grant.retain_handling == 1 and grant.topic_filter not in held)
+        ]
         for grant in grants:
-            self.state.grants_by_filter[grant.topic_filter] = grant
+            held[grant.topic_filter] = grant
         # [MQTT5-3.8.4-1] [MQTT5-3.8.4-5] [MQTT311-3.8.4-1] [MQTT311-3.8.4-5]
-        return [Grants(grants), self._send(Suback(subscribe.packet_id, reason_codes))]
+        suback = encode_packet(Suback(subscribe.packet_id, reason_codes), self.version)
+        return [Grants(grants), SendSaved(suback), SendRetained(wanted)]
 
     def _unsubscribe(self, unsubscribe: Unsubscribe) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
         grants = self.state.grants_by_filter
         reason_codes = tuple(
             ReasonCode.SUCCESS
@@ -297,18 +281,20 @@ class Session:
             for topic_filter in unsubscribe.topic_filters
         )
         # [MQTT5-3.10.4-4] [MQTT5-3.11.3-1] [MQTT311-3.10.4-4] [MQTT311-3.10.4-5]
-        unsuback = Unsuback(unsubscribe.packet_id, reason_codes)
-        return [Revokes(unsubscribe.topic_filters), self._send(unsuback)]
+        unsuback = encode_packet(Unsuback(unsubscribe.packet_id, reason_codes), self.version)
+        return [Revokes(unsubscribe.topic_filters), SendSaved(unsuback)]
 
     # -- ending
 
+    def _ping(self, _: Pingreq) -> list[Effect]:
+        # [MQTT5-3.12.4-1] [MQTT311-3.12.4-1]
+        return [self._send(Pingresp())]
+
     def _disconnect(self, disconnect: Disconnect) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
         expiry_s = disconnect.properties.session_expiry_interval_s
         if expiry_s is not None:
             if expiry_s and self.state.expiry_ms == 0:
-                # A session that was to end now can't be made to last [MQTT5-3.1.2-23].
+                # A session that was to end now can't be made to last [MQTT5-3.14.2-2].
                 return self._fail(ReasonCode.PROTOCOL_ERROR)
             longest = self._options.session_expiry_ms_max
             self.state.expiry_ms = min(expiry_s * SECOND_MS, longest)
@@ -330,6 +316,9 @@ class Session:
         effects: list[Effect] = [Send(farewell)] if farewell else []
         return [*effects, *self._close()]
 
+    def _failure(self, failure: Failure) -> list[Effect]:
+        return self._fail(failure.reason_code, failure.announced_version)
+
     def _close(self) -> list[Effect]:
         was_connected = self.phase is Phase.CONNECTED
         self.phase = Phase.CLOSED
@@ -340,10 +329,57 @@ class Session:
         effects: list[Effect] = [] if will is None else [PublishWill(will)]
         return [*effects, CloseConnection(), KeepState(self.state)]
 
-    def _when_connected(self, effects: list[Effect]) -> list[Effect]:
-        if self.phase is not Phase.CONNECTED:
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
-        return effects
-
-    def _send(self, packet: Connack | Pingresp | Suback | Unsuback | Disconnect) -> Send:
+    def _send(self, packet: Connack | Pingresp) -> Send:
         return Send(encode_packet(packet, self.version))
+
+    def _lose(self, _: ConnectionLost) -> list[Effect]:
+        return self._close()
+
+    def _be_taken_over(self, _: TakenOver) -> list[Effect]:
+        # [MQTT5-3.1.4-3] [MQTT311-3.1.4-2]
+        return self._fail(ReasonCode.SESSION_TAKEN_OVER)
+
+    def _time_out(self, _: KeepAliveElapsed) -> list[Effect]:
+        # [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
+        return self._fail(ReasonCode.KEEP_ALIVE_TIMEOUT)
+
+    def _shut_down(self, _: ServerStopping) -> list[Effect]:
+        return self._fail(ReasonCode.SERVER_SHUTTING_DOWN)
+
+    def _authenticate(self, _: Auth) -> list[Effect]:
+        # No method was agreed on in CONNECT, so none can go on [MQTT5-4.12.0-6].
+        return self._fail(ReasonCode.PROTOCOL_ERROR)
+
+    # What answers each input while CONNECTED; `handle` has checked the other phases.
+    ANSWERS: ClassVar[dict[type[Input], Callable[[Session, Any], list[Effect]]]] = {
+        PublishBatch: _accept,
+        Publish: _take,
+        Appended: _acknowledge,
+        AppendRefused: _refuse,
+        Pubrel: _release,
+        Released: _complete,
+        Pubacks: _pubacks,
+        Puback: _puback,
+        Pubrec: _pubrec,
+        Pubcomp: _pubcomp,
+        Subscribe: _subscribe,
+        Unsubscribe: _unsubscribe,
+        Pingreq: _ping,
+        Connect: _open,
+        Opened: _opened,
+        ConnectRefused: _refused,
+        Disconnect: _disconnect,
+        Failure: _failure,
+        ConnectionLost: _lose,
+        KeepAliveElapsed: _time_out,
+        TakenOver: _be_taken_over,
+        ServerStopping: _shut_down,
+        Auth: _authenticate,
+    }
+
+
+ALWAYS: frozenset[type[Input]] = frozenset({Failure, ConnectionLost, ServerStopping})
+ACCEPTED_BEFORE: dict[Phase, frozenset[type[Input]]] = {
+    Phase.AWAITING_CONNECT: ALWAYS | {Connect},
+    Phase.OPENING: ALWAYS | {Opened, ConnectRefused},
+}

@@ -13,6 +13,7 @@ class SessionOptions:
     receive_maximum: int = 1_000
     in_flight_max: int = 1_000
     subscriptions_max: int = 1_000
+    topic_alias_maximum: int = 100
     topic_levels_max: int = 32
     client_id_bytes_max: int = 256
     keep_alive_s_max: int = 0xFFFF

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+PACKET_ID_MAX = 0xFFFF
+
 
 class Position(NamedTuple):
-    """Where one delivered record lies in the log, and the QoS it was delivered with."""
+    """Where one delivered record lies in the log, and the QoS it was delivered with.
+
+    A retained message that a subscription brought has no place of its own: `stream` is empty, and
+    `topic` says which it was.
+    """
 
     stream: str
     partition: int
     offset: int
     qos: int
+    topic: str = ""
 
 
 class Grant(NamedTuple):
@@ -26,6 +33,7 @@ class Grant(NamedTuple):
     qos: int
     no_local: bool = False
     retain_as_published: bool = False
+    retain_handling: int = 0
     subscription_id: int | None = None
 
 
@@ -33,9 +41,11 @@ class Grant(NamedTuple):
 class SessionState:
     """One client's session as the specification has it, apart from any connection.
 
-    `in_flight` holds what was sent and not acknowledged, by packet identifier (its two bytes),
-    oldest first. `positions` says where delivery goes on, by (stream, partition), for a session
-    that is not at the tail; None means at the tail. `expiry_ms` is how long the state outlives its
+    Packet identifiers are the two bytes of the wire, collections of them oldest first. `in_flight`
+    holds what was sent and neither acknowledged (QoS 1) nor received (QoS 2); `releasing` what the
+    client received and has not completed; `received` the QoS 2 messages that the client has not
+    released. `positions` says where delivery goes on, by (stream, partition), for a session that is
+    not at the tail; None means at the tail. `expiry_ms` is how long the state outlives its
     connection; None keeps it for ever.
 
     Spec: MQTT5 §4.1, MQTT311 §3.1.2.4
@@ -45,19 +55,30 @@ class SessionState:
     expiry_ms: int | None = 0
     grants_by_filter: dict[str, Grant] = field(default_factory=dict)
     in_flight: dict[bytes, Position] = field(default_factory=dict)
+    releasing: dict[bytes, None] = field(default_factory=dict)
+    received: dict[bytes, None] = field(default_factory=dict)
     last_packet_id: int = 0
     positions: Mapping[tuple[str, int], int] | None = None
 
-    def next_packet_id(self) -> bytes:
-        """Take the next packet identifier that is not in flight.
+    @property
+    def is_kept(self) -> bool:
+        """Whether the state outlives its connection, and so must survive a crash."""
+        return self.expiry_ms != 0
 
-        Spec: MQTT5 §2.2.1 [MQTT5-2.2.1-3], MQTT311 §2.3.1 [MQTT311-2.3.1-2]
+    @property
+    def unacknowledged(self) -> int:
+        """How many sent messages the client has not finished with."""
+        return len(self.in_flight) + len(self.releasing)
+
+    def next_packet_id(self) -> bytes:
+        """Take the next packet identifier that is not in use.
+
+        Spec: MQTT5 §2.2.1 [MQTT5-2.2.1-4], MQTT311 §2.3.1 [MQTT311-2.3.1-4]
         """
-        in_flight = self.in_flight
         number = self.last_packet_id
         while True:
-            number = number % 0xFFFF + 1
+            number = number % PACKET_ID_MAX + 1
             packet_id = number.to_bytes(2, "big")
-            if packet_id not in in_flight:
+            if packet_id not in self.in_flight and packet_id not in self.releasing:
                 self.last_packet_id = number
                 return packet_id

@@ -7,7 +7,6 @@ from gateway.mqtt import ReasonCode, Subscribe, Subscription, check_topic_filter
 from gateway.session.options import SessionOptions
 from gateway.session.state import Grant
 
-QOS_MAX = 1
 SHARE_PREFIX = "$share/"
 
 
@@ -30,7 +29,7 @@ def check_subscriptions(
         if refusal is not None:
             reason_codes.append(refusal)
             continue
-        qos = min(subscription.maximum_qos, QOS_MAX)
+        qos = subscription.maximum_qos
         reason_codes.append(ReasonCode(qos))
         grants.append(
             Grant(
@@ -38,6 +37,7 @@ def check_subscriptions(
                 qos,
                 subscription.no_local,
                 subscription.retain_as_published,
+                subscription.retain_handling,
                 ids[0] if ids else None,
             )
         )

@@ -1,0 +1,178 @@
+"""What a client publishes: when it may be stored, and which acknowledgement follows the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.errors import ProtocolError
+from gateway.mqtt import (
+    NO_PROPERTIES,
+    ProtocolVersion,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    ReasonCode,
+    encode_packet,
+    encode_properties,
+)
+from gateway.session.effects import Append, Effect, Release, Send
+from gateway.session.inputs import Appended, AppendRefused, PublishBatch
+from gateway.session.options import SessionOptions
+from gateway.session.state import SessionState
+
+PUBACK_HEADER = b"\x40\x02"
+PUBREC_HEADER = b"\x50\x02"
+PUBCOMP_HEADER = b"\x70\x02"
+NO_PACKET_ID = b"\x00\x00"
+
+
+class Receiving:
+    """The receiving side of one connection.
+
+    `_underway` are QoS 2 packets whose commit has not come back: a repetition of one is answered by
+    the PUBREC of the first. `_releasing` are those whose PUBCOMP waits for the commit that forgets
+    them.
+    """
+
+    def __init__(
+        self, options: SessionOptions, version: ProtocolVersion, state: SessionState
+    ) -> None:
+        self._options = options
+        self._version = version
+        self._state = state
+        self._topics_by_alias: dict[int, str] = {}
+        self._uncommitted = 0
+        self._underway: dict[bytes, None] = {}
+        self._releasing: dict[bytes, None] = {}
+
+    def batch_of(self, publish: Publish) -> PublishBatch:
+        """Make a batch of one PUBLISH that came the general way, its topic alias resolved.
+
+        Raises:
+            ProtocolError: the alias is beyond what was offered, or stands for nothing (0x94).
+
+        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-8] [MQTT5-3.3.2-9]
+        """
+        topic = self._topic_of(publish)
+        properties = publish.properties
+        encoded = b""
+        if properties is not NO_PROPERTIES:
+            encoded = encode_properties(properties._replace(topic_alias=None))
+        packet_id = publish.packet_id.to_bytes(2, "big")
+        return PublishBatch(
+            [topic.encode()],
+            [publish.payload],
+            [publish.qos << 1 | int(publish.retain) | int(publish.dup) << 3],
+            [packet_id] if publish.qos == 1 else (),
+            [encoded] if encoded else None,
+            [packet_id] if publish.qos > 1 else (),
+        )
+
+    def _topic_of(self, publish: Publish) -> str:
+        alias = publish.properties.topic_alias
+        if alias is None:
+            return publish.topic
+        if not 0 < alias <= self._options.topic_alias_maximum:
+            raise ProtocolError(f"topic alias {alias}", ReasonCode.TOPIC_ALIAS_INVALID)
+        if publish.topic:
+            self._topics_by_alias[alias] = publish.topic
+        elif alias not in self._topics_by_alias:
+            raise ProtocolError(f"topic alias {alias} is not known", ReasonCode.PROTOCOL_ERROR)
+        return self._topics_by_alias[alias]
+
+    def accept(self, batch: PublishBatch) -> list[Effect] | ReasonCode:
+        """Take a batch that is to be stored; a reason code ends the connection."""
+        if NO_PACKET_ID in batch.packet_ids:
+            # [MQTT5-2.2.1-3] [MQTT311-2.3.1-1]
+            return ReasonCode.MALFORMED_PACKET
+        for packet_id in batch.received_ids:
+            if packet_id in self._state.received:
+                # Not a new message, but a repetition of one that is stored [MQTT5-4.3.3-10].
+                return [Send(PUBREC_HEADER + packet_id)]
+            if packet_id in self._underway:
+                return []
+            self._underway[packet_id] = None
+        self._uncommitted += len(batch.packet_ids) + len(batch.received_ids)
+        if self._version >= ProtocolVersion.V5 and self._is_beyond_receive_maximum():
+            # [MQTT5-3.3.4-7] [MQTT5-3.3.4-8]
+            return ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
+        return [Append(batch)]
+
+    def _is_beyond_receive_maximum(self) -> bool:
+        unfinished = self._uncommitted + len(self._state.received) + len(self._releasing)
+        return unfinished > self._options.receive_maximum
+
+    def acknowledge(self, appended: Appended) -> list[Effect]:
+        """PUBACK or PUBREC every packet of a batch, in the order in which they came.
+
+        Spec: MQTT5 §4.3.2 [MQTT5-4.3.2-4], §4.3.3 [MQTT5-4.3.3-8], MQTT311 §4.6 [MQTT311-4.6.0-2]
+        """
+        packet_ids, received_ids = appended.packet_ids, appended.received_ids
+        self._uncommitted -= len(packet_ids) + len(received_ids)
+        answers = b""
+        if packet_ids:
+            answers = PUBACK_HEADER + PUBACK_HEADER.join(packet_ids)
+        for packet_id in received_ids:
+            self._underway.pop(packet_id, None)
+            self._state.received[packet_id] = None
+            answers += PUBREC_HEADER + packet_id
+        return [Send(answers)] if answers else []
+
+    def refuse(self, refused: AppendRefused) -> list[Effect]:
+        """Say that a batch was not stored, to who can hear it.
+
+        Spec: MQTT5 §3.4.2.1, §3.5.2.1
+        """
+        self._uncommitted -= len(refused.packet_ids) + len(refused.received_ids)
+        for packet_id in refused.received_ids:
+            self._underway.pop(packet_id, None)
+        if self._version < ProtocolVersion.V5:
+            return self._refuse_v3_1_1(refused)
+        code = ReasonCode(refused.reason_code)
+        answers = [
+            *(self._encode(Puback(number, code)) for number in _numbers(refused.packet_ids)),
+            *(self._encode(Pubrec(number, code)) for number in _numbers(refused.received_ids)),
+        ]
+        return [Send(b"".join(answers))] if answers else []
+
+    def _refuse_v3_1_1(self, refused: AppendRefused) -> list[Effect]:
+        """3.1.1 can't say no: silence makes the client send again, a plain acknowledgement stop.
+
+        Spec: MQTT311 §3.3.5 [MQTT311-3.3.5-2]
+        """
+        if refused.reason_code != ReasonCode.NOT_AUTHORIZED:
+            return []
+        answers = b"".join(PUBACK_HEADER + packet_id for packet_id in refused.packet_ids)
+        answers += b"".join(PUBREC_HEADER + packet_id for packet_id in refused.received_ids)
+        return [Send(answers)] if answers else []
+
+    def release(self, pubrel: Pubrel) -> list[Effect]:
+        """Forget a QoS 2 packet that the client has released; PUBCOMP follows when that is durable.
+
+        Spec: MQTT5 §4.3.3 [MQTT5-4.3.3-11], MQTT311 §4.3.3 [MQTT311-4.3.3-2]
+        """
+        packet_id = pubrel.packet_id.to_bytes(2, "big")
+        if packet_id in self._releasing:
+            return []
+        if packet_id in self._state.received:
+            del self._state.received[packet_id]
+            self._releasing[packet_id] = None
+            return [Release(packet_id)]
+        if self._version < ProtocolVersion.V5:
+            return [Send(PUBCOMP_HEADER + packet_id)]
+        missing = Pubcomp(pubrel.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)
+        return [Send(self._encode(missing))]
+
+    def complete(self, packet_id: bytes) -> list[Effect]:
+        """PUBCOMP a packet that is forgotten; its identifier may be used again."""
+        self._releasing.pop(packet_id, None)
+        return [Send(PUBCOMP_HEADER + packet_id)]
+
+    def _encode(self, packet: Puback | Pubrec | Pubcomp) -> bytes:
+        return encode_packet(packet, self._version)
+
+
+def _numbers(packet_ids: Sequence[bytes]) -> list[int]:
+    return [int.from_bytes(packet_id, "big") for packet_id in packet_ids]
