@@ -59,7 +59,7 @@ class Device:
         )
         self._account = account
         self._frame = PublishFrame(kind.topic(member.name), kind.qos, options.version)
-        self._readers = _build_readers(kind, Grain(key, member.rank, plan.start_ms))
+        self._readers = _build_readers(kind, Grain(key, key, member.rank, plan.start_ms))
         boot_ms = plan.start_ms + int(draw_unit(key, 0) * plan.boot_within_ms)
         self._period_us = round(MICROSECONDS / kind.rate_hz)
         self._first_ms = boot_ms + int(draw_unit(key, 1) * self._period_us / 1_000)
@@ -139,7 +139,7 @@ class Device:
         return self._first_ms + self._tick * self._period_us // 1_000
 
     def _sample(self, now_ms: int) -> list[Effect]:
-        effects: list[Effect] = []
+        readings: list[Outgoing] = []
         for _ in range(CATCH_UP_MAX):
             at_ms = self._sample_ms()
             if at_ms > now_ms:
@@ -150,9 +150,9 @@ class Device:
                 reading[name] = read(at_ms)
             payload = orjson.dumps(reading)
             self._account.taken(self._seq, payload)
-            effects += self.publisher.offer(Outgoing(self._seq, self._frame, payload), now_ms)
+            readings.append(Outgoing(self._seq, self._frame, payload))
             self._seq += 1
-        return effects
+        return self.publisher.offer(readings, now_ms) if readings else []
 
     def _skip_until(self, until_ms: int) -> None:
         """Take no reading before `until_ms`; the grid stays."""

@@ -225,9 +225,10 @@ def _fault(section: Section) -> FaultSpec:
         section.duration_ms("for"),
         section.number("share", 1.0, least=0.0, most=1.0),
     )
-    if kind in MOMENTARY and "for" in section:
+    is_known = section.text("fault") == kind.value
+    if is_known and kind in MOMENTARY and "for" in section:
         section.complain(f"'{kind.value}' happens at one moment and has no 'for'", "for")
-    if kind not in MOMENTARY and "for" not in section:
+    if is_known and kind not in MOMENTARY and "for" not in section:
         section.complain(f"'{kind.value}' needs a 'for'")
     if "every" in section and 2 * spec.lasts_ms > spec.every_ms:
         section.complain("'for' must be at most half of 'every', or faults would overlap", "for")

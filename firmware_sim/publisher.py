@@ -5,6 +5,8 @@ What there is to publish is the affair of `device` (its sensors) and `player` (a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from firmware_sim.effects import Effect
 from firmware_sim.line import Line, LineOptions, Phase
 from firmware_sim.outbox import Journal, Outbox, Outgoing
@@ -27,7 +29,8 @@ class Publisher:
         self.outbox = Outbox(journal, waiting_max=waiting_max, in_flight_max=in_flight_max)
         self._is_v5 = options.version is ProtocolVersion.V5
         self._in_flight_max = in_flight_max
-        self._is_blocked = False
+        self.is_blocked = False
+        """Whether the socket takes no more."""
 
     @property
     def is_idle(self) -> bool:
@@ -38,7 +41,7 @@ class Publisher:
         return self.line.advance(now_ms)
 
     def opened(self, now_ms: int) -> list[Effect]:
-        self._is_blocked = False
+        self.is_blocked = False
         return self.line.opened(now_ms)
 
     def lost(self, now_ms: int, why: str) -> None:
@@ -46,12 +49,13 @@ class Publisher:
 
     def block(self, now_ms: int, *, is_blocked: bool) -> list[Effect]:
         """The shell's socket is full, or has room again."""
-        self._is_blocked = is_blocked
+        self.is_blocked = is_blocked
         return self._send_more(now_ms)
 
-    def offer(self, outgoing: Outgoing, now_ms: int) -> list[Effect]:
-        """Publish one message as soon as the connection and the window allow."""
-        self.outbox.offer(outgoing)
+    def offer(self, outgoings: Iterable[Outgoing], now_ms: int) -> list[Effect]:
+        """Publish messages as soon as the connection and the window allow."""
+        for outgoing in outgoings:
+            self.outbox.offer(outgoing)
         return self._send_more(now_ms)
 
     def received(self, arrived: bytes, now_ms: int) -> list[Effect]:
@@ -87,7 +91,7 @@ class Publisher:
         return [*self.line.say(repeats, now_ms), *self._send_more(now_ms)]
 
     def _send_more(self, now_ms: int) -> list[Effect]:
-        if self._is_blocked or self.line.phase is not Phase.UP or not self.outbox.waiting:
+        if self.is_blocked or self.line.phase is not Phase.UP or not self.outbox.waiting:
             return []
         packets = self.outbox.take_sendable(now_ms)
         if not packets:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from firmware_sim.chance import derive_key, draw_bell, draw_unit, is_among
 
@@ -26,6 +26,7 @@ class Grain(NamedTuple):
     """What makes one device's copy of a signal its own; `rank` is its place in its kind."""
 
     key: int
+    device_key: int
     rank: int
     start_ms: int
 
@@ -36,6 +37,8 @@ class Grain(NamedTuple):
 
 class Signal(Protocol):
     """A description from which each device gets its own sampler."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def sampler(self, grain: Grain) -> Sampler: ...
 
@@ -182,8 +185,9 @@ class Steps:
 class Pulse:
     """An excursion: `add` for `lasts_ms`, with slopes of `ramp_ms`, every `every_ms`.
 
-    The first begins `first_ms` after the start, plus up to `spread_ms`, different per device. Only
-    an evenly spread `share` of the devices of a kind has it, the first device always.
+    The first begins `first_ms` after the start, plus up to `spread_ms`, different per device and
+    the same for all pulses of one device, as they have one cause. Only an evenly spread `share` of
+    the devices of a kind has it, the first device always.
     """
 
     add: float
@@ -197,7 +201,9 @@ class Pulse:
     def sampler(self, grain: Grain) -> Sampler:
         if not is_among(grain.rank, self.share):
             return Constant(0.0).sampler(grain)
-        begins_ms = grain.start_ms + self.first_ms + int(draw_unit(grain.key) * self.spread_ms)
+        begins_ms = (
+            grain.start_ms + self.first_ms + int(draw_unit(grain.device_key) * self.spread_ms)
+        )
         return lambda time_ms: self._height(time_ms - begins_ms)
 
     def _height(self, since_first_ms: int) -> float:
@@ -235,7 +241,14 @@ class Sum:
 
     def sampler(self, grain: Grain) -> Sampler:
         samplers = [part.sampler(grain.child(number)) for number, part in enumerate(self.parts)]
-        return lambda time_ms: sum(sampler(time_ms) for sampler in samplers)
+
+        def total(time_ms: int) -> float:
+            value = 0.0
+            for sampler in samplers:
+                value += sampler(time_ms)
+            return value
+
+        return total
 
 
 @dataclass(frozen=True, slots=True)

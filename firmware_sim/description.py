@@ -1,0 +1,91 @@
+"""Says in plain lines what a scenario simulates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from firmware_sim.faults import FAULT_TEXTS, FaultSpec
+from firmware_sim.scenario import Field, FieldType, Kind, Scenario, share_out
+from firmware_sim.signals import Clamp, Constant, Signal, Sum
+
+UNITS_MS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms"))
+
+
+def describe_scenario(scenario: Scenario) -> Iterator[str]:
+    """Everything that a scenario says, a line at a time."""
+    yield f"{scenario.name}: {scenario.title}"
+    if scenario.why:
+        yield f"  {scenario.why}"
+    yield f"  {scenario.devices} devices for {duration_text(scenario.duration_ms)}"
+    counts = share_out(scenario.devices, [kind.weight for kind in scenario.kinds])
+    for kind, count in zip(scenario.kinds, counts, strict=True):
+        yield ""
+        yield from _describe_kind(kind, count)
+
+
+def _describe_kind(kind: Kind, count: int) -> Iterator[str]:
+    yield f"{count} x {kind.name}, {kind.rate_hz:g} readings a second each, QoS {kind.qos}"
+    yield f"  topic {kind.topic(kind.device_name(0))}"
+    link = kind.link
+    yield (
+        f"  keeps {link.buffer_max} readings without a connection; at most {link.in_flight_max} "
+        f"unacknowledged; keep-alive {link.keep_alive_s} s"
+    )
+    for field in kind.fields:
+        yield f"  {field.name}: {_describe_field(field)}"
+    for fault in kind.faults:
+        yield f"  {_describe_fault(fault)}"
+
+
+def _describe_field(field: Field) -> str:
+    if field.text is not None:
+        return f"always '{field.text}'"
+    written = {
+        FieldType.NUMBER: f"{field.decimals} decimals",
+        FieldType.INTEGER: "whole number",
+        FieldType.BOOLEAN: "true or false",
+    }
+    return f"{signal_text(field.signal)} ({written[field.field_type]})"
+
+
+def _describe_fault(fault: FaultSpec) -> str:
+    lasts = f" for {duration_text(fault.lasts_ms)}" if fault.lasts_ms else ""
+    return (
+        f"{fault.kind.value} about every {duration_text(fault.every_ms)}{lasts}, "
+        f"{fault.share:.0%} of them: {FAULT_TEXTS[fault.kind]}"
+    )
+
+
+def signal_text(signal: Signal) -> str:
+    """One signal in a few words."""
+    if isinstance(signal, Sum):
+        return " + ".join(signal_text(part) for part in signal.parts)
+    if isinstance(signal, Clamp):
+        return f"{signal_text(signal.of)}, within {signal.low:g} to {signal.high:g}"
+    if isinstance(signal, Constant):
+        return f"{signal.value:g}"
+    parts = [
+        f"{field.name.removesuffix('_ms').replace('_', ' ')} {_value_text(field.name, value)}"
+        for field in dataclasses.fields(signal)
+        if (value := getattr(signal, field.name)) is not None
+    ]
+    return f"{type(signal).__name__.lower()} ({', '.join(parts)})"
+
+
+def _value_text(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        return "/".join(f"{item:g}" for item in value)
+    if name.endswith("_ms") and isinstance(value, int):
+        return duration_text(value)
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def duration_text(duration_ms: int) -> str:
+    """Write a duration as people do: `90000` is `1m30s`."""
+    parts = []
+    for unit_ms, unit in UNITS_MS:
+        number, duration_ms = divmod(duration_ms, unit_ms)
+        if number:
+            parts.append(f"{number}{unit}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,157 @@
+"""A server that takes everything over and forgets nothing, for runs without a gateway; sans-IO.
+
+It acknowledges at once and delivers to every subscriber. It has no sessions, no retained messages
+and no limits: it is a measure and a partner for tests, not a broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gateway.mqtt import (
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ReasonCode,
+    Suback,
+    Subscribe,
+    Unsuback,
+    Unsubscribe,
+    decode_connect,
+    decode_packet,
+    encode_packet,
+)
+
+PACKET_BYTES_MAX = 1 << 20
+PACKET_ID_MAX = 65_535
+
+
+class Taken(NamedTuple):
+    """One PUBLISH that arrived."""
+
+    client_id: str
+    topic: str
+    payload: bytes
+    qos: int
+    packet_id: int
+    dup: bool
+
+
+def accept_everyone(connect: Connect) -> ReasonCode:
+    """Answer SUCCESS to every CONNECT."""
+    return ReasonCode.SUCCESS
+
+
+class Sink:
+    """What all connections to one sink share."""
+
+    def __init__(self, accept: Callable[[Connect], ReasonCode] = accept_everyone) -> None:
+        self.taken: list[Taken] = []
+        self.connects: list[Connect] = []
+        self.accept = accept
+        self.acknowledges = True
+        """False lets every PUBLISH go unanswered, though it is taken."""
+        self.subscribers: list[SinkConnection] = []
+
+    def connect(self, write: Callable[[bytes], None]) -> SinkConnection:
+        """Open a connection whose answers go to `write`."""
+        return SinkConnection(self, write)
+
+
+class SinkConnection:
+    """The server's end of one connection."""
+
+    def __init__(self, sink: Sink, write: Callable[[bytes], None]) -> None:
+        self._sink = sink
+        self._write = write
+        self._rest = b""
+        self._connect: Connect | None = None
+        self._packet_id = 0
+
+    def close(self) -> None:
+        """The connection is gone."""
+        if self in self._sink.subscribers:
+            self._sink.subscribers.remove(self)
+
+    def received(self, arrived: bytes) -> None:
+        """Take bytes from the client and answer them.
+
+        Raises:
+            MqttError: the client broke the protocol.
+        """
+        buffer = self._rest + arrived
+        at = 0
+        while True:
+            packet, end = self._next_packet(buffer, at)
+            if packet is None:
+                break
+            at = end
+            self._answer(packet)
+        self._rest = buffer[at:]
+
+    def _next_packet(self, buffer: bytes, at: int) -> tuple[Packet | None, int]:
+        found: tuple[Packet, int] | None
+        if self._connect is None:
+            found = decode_connect(buffer, at, PACKET_BYTES_MAX)
+        else:
+            found = decode_packet(buffer, at, self._version, PACKET_BYTES_MAX)
+        return (None, at) if found is None else found
+
+    @property
+    def _version(self) -> ProtocolVersion:
+        return ProtocolVersion.V3_1_1 if self._connect is None else self._connect.version
+
+    def _say(self, packet: Packet) -> None:
+        self._write(encode_packet(packet, self._version))
+
+    def _answer(self, packet: Packet) -> None:
+        match packet:
+            case Connect():
+                self._connect = packet
+                self._sink.connects.append(packet)
+                self._say(Connack(reason_code=self._sink.accept(packet)))
+            case Publish():
+                self._take(packet)
+            case Subscribe():
+                self._sink.subscribers.append(self)
+                granted = ReasonCode.GRANTED_QOS_1
+                self._say(Suback(packet.packet_id, tuple(granted for _ in packet.subscriptions)))
+            case Unsubscribe():
+                self.close()
+                codes = () if self._version is ProtocolVersion.V3_1_1 else (ReasonCode.SUCCESS,)
+                self._say(Unsuback(packet.packet_id, codes * len(packet.topic_filters)))
+            case Pingreq():
+                self._say(Pingresp())
+            case Disconnect():
+                self.close()
+            case _:
+                pass
+
+    def _take(self, packet: Publish) -> None:
+        assert self._connect is not None  # noqa: S101 - nothing is decoded before it
+        self._sink.taken.append(
+            Taken(
+                self._connect.client_id,
+                packet.topic,
+                packet.payload,
+                packet.qos,
+                packet.packet_id,
+                packet.dup,
+            )
+        )
+        if packet.qos and self._sink.acknowledges:
+            self._say(Puback(packet.packet_id))
+        for subscriber in self._sink.subscribers:
+            subscriber.deliver(packet.topic, packet.payload)
+
+    def deliver(self, topic: str, payload: bytes) -> None:
+        """Publish to this client at QoS 1."""
+        self._packet_id = self._packet_id % PACKET_ID_MAX + 1
+        self._say(Publish(topic, payload, qos=1, packet_id=self._packet_id))
