@@ -17,7 +17,7 @@ class Usage(NamedTuple):
     rss_bytes: int
 
 
-def process_tree(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """`pid` and every process that it or its children started."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
@@ -40,7 +40,7 @@ def stat_fields(pid: int) -> list[str]:
 def measure(pid: int) -> Usage:
     """Sum up the process tree of `pid`, ended children included."""
     cpu_ticks = rss_bytes = 0
-    for member in process_tree(pid):
+    for member in family(pid):
         if stat := stat_fields(member):
             # user and system time, then those of children that were waited for
             cpu_ticks += sum(int(field) for field in stat[11:15])

@@ -72,7 +72,9 @@ def decode_packet(received: bytes) -> tuple[Packet, int] | None:
             end = index + 1 + length
             if len(received) < end:
                 return None
-            return Packet(received[0] >> 4, received[0] & 0x0F, received[index + 1 : end]), end
+            return Packet(
+                received[0] >> 4, received[0] & 0x0F, bytes(received[index + 1 : end])
+            ), end
     raise ValueError(f"the server sent a length of more than four bytes: {received[:5].hex()}")
 
 
