@@ -75,7 +75,8 @@ def _build(builder: TreeBuilder, text: str, path: str) -> Node:
     try:
         return builder.build()
     except ReaderError as error:
-        line, column = _place(text, error.position)
+        # Its position counts characters or bytes, as the loader likes; so look for the character.
+        line, column = _place(text, text.find(chr(error.character)))
         raise _refusal(path, line, column, f"U+{error.character:04X} can't stand here") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
