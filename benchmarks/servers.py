@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.ingest.packets import CONNACK_ACCEPTED, connect_packet
 
+REPOSITORY = Path(__file__).parent.parent
 START_S_MAX = 20.0
 STOP_S_MAX = 20.0
 RETRY_S = 0.002
@@ -135,7 +137,14 @@ def running(server: Server, on_disk: Path) -> Iterator[Running]:
         command = server.command(Path(directory), port)
         started_s = time.perf_counter()
         with output_path.open("wb") as output:
-            child = subprocess.Popen(command, stdout=output, stderr=output)
+            # In the empty directory no config/ or rules/ of the repository are found.
+            child = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            )
         try:
             wait_until_accepting(child, port, output_path)
             yield Running(port, child.pid, time.perf_counter() - started_s)
