@@ -2,6 +2,142 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
+
 import typer
 
+from gateway.errors import DocumentInvalid
+from gateway.rules import RuleSet, RuleSpec, cost_of, load_rules, rule_paths, rules_schema
+
+KIB = 1 << 10
+MIB = 1 << 20
+
 app = typer.Typer(help="Check, list and replay rules.", no_args_is_help=True)
+
+PATHS = typer.Argument(..., help="Rule files, or folders of them.")
+JSON = typer.Option(False, "--json", help="Print one JSON object a line.")
+
+
+@app.command()
+def check(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
+    """Check rule files: every error with its place on stderr, or a summary of what they do."""
+    try:
+        rules = load_rules(paths)
+    except DocumentInvalid as error:
+        _print_errors(error, as_json)
+        raise typer.Exit(1) from None
+    for warning in rules.warnings:
+        print(
+            f"{warning.path}:{warning.line}:{warning.column}: warning: {warning.message}",
+            file=sys.stderr,
+        )
+    if as_json:
+        print(json.dumps(_summary(paths, rules)))
+        return
+    for line in _summary_lines(paths, rules):
+        print(line)
+
+
+@app.command("list")
+def list_rules(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
+    """List rules: what they read, look for and do."""
+    rules = load_rules(paths)
+    for rule in rules.rules:
+        print(json.dumps(_described(rule)) if as_json else _line_of(rule))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of rule files, for editors."""
+    print(json.dumps(rules_schema(), indent=2))
+
+
+def _print_errors(error: DocumentInvalid, as_json: bool) -> None:
+    for complaint in error.complaints:
+        print(json.dumps(complaint._asdict()) if as_json else str(complaint), file=sys.stderr)
+
+
+def _summary(paths: list[Path], rules: RuleSet) -> dict[str, object]:
+    costs = [cost_of(rule) for rule in rules.rules if rule.enabled]
+    return {
+        "files": len(rule_paths(paths)),
+        "rules": len(rules.rules),
+        "enabled": len(costs),
+        "sources": _sources(rules),
+        "warnings": len(rules.warnings),
+        "state_bytes_max": sum(cost.bytes_max for cost in costs),
+    }
+
+
+def _summary_lines(paths: list[Path], rules: RuleSet) -> list[str]:
+    found = _summary(paths, rules)
+    lines = [
+        f"{found['rules']} rules in {found['files']} files are right; {found['enabled']} enabled",
+        f"sources: {', '.join(_sources(rules)) or 'none'}",
+    ]
+    for rule in rules.rules:
+        cost = cost_of(rule)
+        lines.append(
+            f"  {rule.id}: at most {cost.keys_max} keys; {_size(cost.key_bytes_at_1_hz)} for a key "
+            f"at one event a second; never more than {_size(cost.bytes_max)}"
+        )
+    return lines
+
+
+def _sources(rules: RuleSet) -> list[str]:
+    return sorted(
+        {_spelled(rule, place) for rule in rules.rules for place in range(len(rule.sources))}
+    )
+
+
+def _spelled(rule: RuleSpec, place: int) -> str:
+    source = rule.sources[place]
+    return source.name if source.kind == "topic" else f"rule:{source.name}"
+
+
+def _described(rule: RuleSpec) -> dict[str, object]:
+    cost = cost_of(rule)
+    return {
+        "rule": rule.id,
+        "title": rule.title,
+        "enabled": rule.enabled,
+        "sources": [_spelled(rule, place) for place in range(len(rule.sources))],
+        "key": [expression.text for expression in rule.key],
+        "detector": _detector(rule),
+        "window": rule.window.kind if rule.window else None,
+        "severity": rule.alarm.severity if rule.alarm else None,
+        "publishes": [publish.topic.text for publish in rule.publish],
+        "emits": rule.emit.stream if rule.emit else None,
+        "tags": list(rule.tags),
+        "hash": rule.source_hash,
+        "state_bytes_max": cost.bytes_max,
+        "path": rule.path,
+        "line": rule.line,
+    }
+
+
+def _detector(rule: RuleSpec) -> str | None:
+    present = {
+        "when": rule.condition,
+        "sequence": rule.sequence,
+        "absent": rule.absent,
+        "anomaly": rule.anomaly,
+    }
+    return next((name for name, block in present.items() if block is not None), None)
+
+
+def _line_of(rule: RuleSpec) -> str:
+    found = _described(rule)
+    sources = ", ".join(_spelled(rule, place) for place in range(len(rule.sources)))
+    what = rule.condition.when.text if rule.condition else str(found["detector"] or "emit")
+    state = "" if rule.enabled else " (disabled)"
+    severity = rule.alarm.severity if rule.alarm else "-"
+    return f"{rule.id}{state}  {severity}  {sources}  {what}  {rule.path}:{rule.line}"
+
+
+def _size(size_bytes: int) -> str:
+    if size_bytes >= MIB:
+        return f"{size_bytes / MIB:.1f} MiB"
+    return f"{size_bytes / KIB:.1f} KiB"

@@ -31,12 +31,13 @@ from gateway.rules.expression.nodes import (
     Node,
     Not,
 )
+from gateway.rules.spec import Expression
 from gateway.rules.values import Value
 
 FusedFunction = Callable[[Mapping[str, object]], tuple[Value, ...]]
 
 
-def fuse(expressions: Sequence[CompiledExpression]) -> FusedFunction:
+def fuse(expressions: Sequence[Expression]) -> FusedFunction:
     """One function that gives the values of all the expressions, in order; it never raises."""
     fusion = _Fusion()
     body = [
@@ -88,9 +89,12 @@ class _Fusion:
         self.closures: dict[str, Closure] = {}
         self._number_flags: dict[str, str] = {}
 
-    def statements(self, place: int, expression: CompiledExpression) -> list[ast.stmt]:
+    def statements(self, place: int, expression: Expression) -> list[ast.stmt]:
         """The statements that compute one result."""
         slow = f"slow_{place}"
+        if not isinstance(expression, CompiledExpression):
+            self.closures[slow] = expression.evaluate
+            return [_assign(place, call(slow, load(SCOPE)))]
         self.closures[slow] = expression.slow
         simple = self._simple(expression.tree)
         if simple is not None and expression.expected != "number":

@@ -1,0 +1,89 @@
+"""How much memory the state of a rule may take: a bound, and what to expect at one event a second.
+
+The figures are those of CPython on 64 bits, rounded up; a test compares them with a running engine.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from gateway.rules.spec import AggregateSpec, RuleSpec, WindowSpec
+
+KEY_BYTES: Final = 2_048
+EVENT_BYTES: Final = 1_024  # a remembered event, for `prev` and messages that come later
+MEMORY_BYTES: Final = 160
+AGGREGATE_BYTES: Final = 512
+SAMPLE_BYTES: Final = 48
+COLUMN_BYTES: Final = 96
+PARTIAL_BYTES: Final = 512
+SAMPLES_MAX: Final = 100_000
+MS_PER_S: Final = 1_000
+# What can be kept without its samples in a window that starts anew.
+MERGEABLE: Final = frozenset(
+    [
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "first",
+        "last",
+        "stddev",
+        "variance",
+        "range",
+        "rate",
+        "delta",
+        "slope",
+        "time_avg",
+        "duration_true",
+    ]
+)
+
+
+class StateCost(NamedTuple):
+    """The memory of one rule: for each key, and for each sample that a key's window holds."""
+
+    keys_max: int
+    key_bytes: int
+    sample_bytes: int
+    samples_max: int
+    samples_at_1_hz: int
+
+    @property
+    def bytes_max(self) -> int:
+        """The bound: every key in use, every window full."""
+        return self.keys_max * (self.key_bytes + self.sample_bytes * self.samples_max)
+
+    @property
+    def key_bytes_at_1_hz(self) -> int:
+        """What a key takes that sends one event a second."""
+        return self.key_bytes + self.sample_bytes * self.samples_at_1_hz
+
+
+def cost_of(rule: RuleSpec) -> StateCost:
+    """Estimate the state of a rule."""
+    key_bytes = KEY_BYTES + EVENT_BYTES + MEMORY_BYTES * len(rule.prelude)
+    key_bytes += AGGREGATE_BYTES * len(rule.aggregates)
+    if rule.sequence is not None:
+        key_bytes += PARTIAL_BYTES * len(rule.sequence.steps) * rule.state.max_partials
+    if rule.anomaly is not None:
+        key_bytes += SAMPLE_BYTES * rule.anomaly.history
+    sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
+    if rule.window is not None and _keeps_samples(rule.window, rule.aggregates):
+        sample_bytes = SAMPLE_BYTES + COLUMN_BYTES * len(rule.aggregates)
+        samples_max = min(rule.window.count or SAMPLES_MAX, SAMPLES_MAX)
+        samples_at_1_hz = rule.window.count or _seconds(rule.window)
+    keys_max = rule.state.max_keys if rule.key else 1
+    return StateCost(
+        keys_max, key_bytes, sample_bytes, samples_max, min(samples_at_1_hz, samples_max)
+    )
+
+
+def _keeps_samples(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:
+    if window.kind in ("sliding", "count", "hopping"):
+        return True
+    return any(aggregate.function not in MERGEABLE for aggregate in aggregates)
+
+
+def _seconds(window: WindowSpec) -> int:
+    return -(-(window.max_ms or window.size_ms) // MS_PER_S)
