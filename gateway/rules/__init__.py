@@ -1,5 +1,6 @@
 """Complex event processing as arithmetic on event time."""
 
+from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import Engine
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
 from gateway.rules.outputs import (
@@ -14,6 +15,7 @@ from gateway.rules.outputs import (
     spell_time,
 )
 from gateway.rules.plans import RuleCounters
+from gateway.rules.schema import rules_schema
 from gateway.rules.spec import RuleSet, RuleSpec
 from gateway.rules.supported import SUPPORTED
 from gateway.rules.values import UNKNOWN
@@ -32,9 +34,12 @@ __all__ = [
     "RuleSet",
     "RuleSpec",
     "SideEvent",
+    "StateCost",
     "Transition",
+    "cost_of",
     "load_rules",
     "parse_rules",
     "rule_paths",
+    "rules_schema",
     "spell_time",
 ]
