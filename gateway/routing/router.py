@@ -13,6 +13,9 @@ from gateway.events import Origin, Run
 from gateway.mqtt import decode_topic_name, matches
 
 NOT_AUTHORIZED = 0x87
+# About what a route costs, beside its topic, which is kept as bytes, as text and as the device.
+ROUTE_BYTES = 450
+TOPIC_COPIES = 3
 
 
 class StreamRoute(NamedTuple):
@@ -47,12 +50,14 @@ class Router:
         device_of: Callable[[str], str],
         partition_of: Callable[[str, int], int],
         *,
-        topics_max: int = 200_000,
+        known_bytes_max: int = 64 << 20,
     ) -> None:
+        """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`."""
         self._streams = streams
         self._device_of = device_of
         self._partition_of = partition_of
-        self._topics_max = topics_max
+        self._known_bytes_max = known_bytes_max
+        self._known_bytes = 0
         self._routes_by_topic_bytes: dict[bytes, Route] = {}
 
     def routes_of(self, topics: Sequence[bytes]) -> list[Route]:
@@ -84,8 +89,10 @@ class Router:
     def _resolve(self, topic: bytes) -> Route:
         route = self.route_of(decode_topic_name(topic))
         # A client that invents topics must not grow the table for ever; starting over costs little.
-        if len(self._routes_by_topic_bytes) >= self._topics_max:
+        self._known_bytes += ROUTE_BYTES + TOPIC_COPIES * len(topic)
+        if self._known_bytes > self._known_bytes_max:
             self._routes_by_topic_bytes.clear()
+            self._known_bytes = 0
         self._routes_by_topic_bytes[topic] = route
         return route
 

@@ -62,8 +62,9 @@ class SubscriptionTree(Generic[S, V]):
             if found is None:
                 return False
             level = found
-        if level.values_by_subscriber.pop(subscriber, None) is None:
+        if subscriber not in level.values_by_subscriber:
             return False
+        del level.values_by_subscriber[subscriber]
         self._count -= 1
         self.generation += 1
         for parent, name in reversed(path):
