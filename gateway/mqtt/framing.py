@@ -36,6 +36,25 @@ PACKETS_ALLOWED: dict[tuple[int, Sender], frozenset[PacketType]] = {
 }
 
 
+def has_reserved_bits_right(packet_type: PacketType, flags: int) -> bool:
+    """Whether the low four bits of the first byte are what they must be; PUBLISH checks its own."""
+    # [MQTT5-2.1.3-1] [MQTT311-2.2.2-1] [MQTT311-2.2.2-2], and for single packets
+    # [MQTT5-3.6.1-1] [MQTT5-3.8.1-1] [MQTT5-3.10.1-1] [MQTT5-3.14.1-1] [MQTT5-3.15.1-1]
+    # [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1]
+    return packet_type is T.PUBLISH or flags == FLAGS_REQUIRED.get(packet_type, 0)
+
+
+_TYPES_BY_FIRST_BYTE = {
+    end: {
+        packet_type << TYPE_SHIFT | flags: packet_type
+        for packet_type in allowed
+        for flags in range(FLAGS_MASK + 1)
+        if has_reserved_bits_right(packet_type, flags)
+    }
+    for end, allowed in PACKETS_ALLOWED.items()
+}
+
+
 class Frame(NamedTuple):
     """One whole packet that has arrived, before its body is read."""
 
@@ -66,25 +85,15 @@ def packet_type_at(buffer: Buffer, start: int, version: int, sender: Sender) -> 
         MalformedPacket: the reserved bits of the fixed header are not what they must be.
     """
     first = buffer[start]
-    number = first >> TYPE_SHIFT
-    if number not in PACKETS_ALLOWED[version, sender]:
-        raise ProtocolError(f"a {sender.value} must not send packet type {number}")
-    packet_type = PacketType(number)
-    check_flags(packet_type, first & FLAGS_MASK)
+    packet_type = _TYPES_BY_FIRST_BYTE[version, sender].get(first)
+    if packet_type is None:
+        number = first >> TYPE_SHIFT
+        if number not in PACKETS_ALLOWED[version, sender]:
+            raise ProtocolError(f"a {sender} must not send packet type {number}")
+        raise MalformedPacket(
+            f"{PacketType(number).name} has the reserved bits {first & FLAGS_MASK:04b}"
+        )
     return packet_type
-
-
-def check_flags(packet_type: PacketType, flags: int) -> None:
-    """Refuse wrong reserved bits.
-
-    Raises:
-        MalformedPacket: a bit is not what it must be; PUBLISH checks its own.
-    """
-    # [MQTT5-2.1.3-1] [MQTT311-2.2.2-1] [MQTT311-2.2.2-2], and for single packets
-    # [MQTT5-3.6.1-1] [MQTT5-3.8.1-1] [MQTT5-3.10.1-1] [MQTT5-3.14.1-1] [MQTT5-3.15.1-1]
-    # [MQTT311-3.6.1-1] [MQTT311-3.8.1-1] [MQTT311-3.10.1-1] [MQTT311-3.14.1-1]
-    if packet_type is not T.PUBLISH and flags != FLAGS_REQUIRED.get(packet_type, 0):
-        raise MalformedPacket(f"{packet_type.name} has the reserved bits {flags:04b}")
 
 
 def read_frame(

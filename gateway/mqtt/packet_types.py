@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ProtocolVersion(IntEnum):
@@ -15,7 +15,7 @@ class ProtocolVersion(IntEnum):
     V5 = 5
 
 
-class Sender(Enum):
+class Sender(StrEnum):
     """Which end sent a packet; some packets, properties and reason codes belong to one of them."""
 
     CLIENT = "client"

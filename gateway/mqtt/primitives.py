@@ -36,6 +36,8 @@ def read_variable_byte_integer(
 
     Spec: MQTT5 §1.5.5, MQTT311 §2.2.3
     """
+    if start < len(buffer) and buffer[start] < CONTINUATION_BIT:
+        return buffer[start], start + 1
     value = 0
     for length in range(VARIABLE_BYTE_INTEGER_BYTES_MAX):
         if start + length >= len(buffer):
@@ -148,7 +150,8 @@ def check_name(text: str, what: str) -> None:
 
     Spec: MQTT5 §1.5.4, MQTT311 §1.5.3
     """
-    if found := UNPRINTABLE.search(text):
+    # Nearly every name is plain; the search is for the others.
+    if not text.isprintable() and (found := UNPRINTABLE.search(text)):
         raise MalformedPacket(f"the {what} holds the control character U+{ord(found[0]):04X}")
 
 

@@ -6,7 +6,7 @@ A new property costs one row and one field of `Properties`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from gateway.errors import MalformedPacket, ProtocolError
@@ -69,7 +69,7 @@ class Properties(NamedTuple):
         return f"Properties({', '.join(shown)})"
 
 
-class Carrier(Enum):
+class Carrier(StrEnum):
     """What properties stand in: a control packet, or the will inside a CONNECT."""
 
     CONNECT = "CONNECT"
@@ -176,7 +176,11 @@ PROPERTY_ROWS = (
 )  # fmt: skip
 
 NO_PROPERTIES = Properties()
-_ROWS_BY_IDENTIFIER = {row.identifier: row for row in PROPERTY_ROWS}
+_NAMES = {row.identifier: row.name for row in PROPERTY_ROWS}
+_ROWS_IN = {
+    carrier: {row.identifier: row for row in PROPERTY_ROWS if carrier in row.carriers}
+    for carrier in Carrier
+}
 
 
 def is_absent(value: object) -> bool:
@@ -196,18 +200,19 @@ def decode_properties(encoded: bytes, carrier: Carrier) -> Properties:
     if not encoded:
         return NO_PROPERTIES
     reader = FieldReader(encoded)
+    rows = _ROWS_IN[carrier]
     found: dict[str, Any] = {}
     while reader.remaining:
         identifier = reader.variable_byte_integer("property identifier")
-        row = _ROWS_BY_IDENTIFIER.get(identifier)
-        if row is None or carrier not in row.carriers:
-            name = f"property 0x{identifier:02X}" if row is None else row.name
-            raise MalformedPacket(f"{name} has no place in {carrier.value}")
+        row = rows.get(identifier)
+        if row is None:
+            name = _NAMES.get(identifier, f"property 0x{identifier:02X}")
+            raise MalformedPacket(f"{name} has no place in {carrier}")
         value = row.kind.decode(reader, row.name)
         if row.repeats_in:
             found[row.name] = _with_another(found, row, value, carrier)
         elif row.name in found:
-            raise ProtocolError(f"{row.name} stands twice in {carrier.value}")
+            raise ProtocolError(f"{row.name} stands twice in {carrier}")
         else:
             found[row.name] = value
         if not row.accepts(value):
@@ -244,9 +249,7 @@ def encode_properties(properties: Properties, carrier: Carrier = Carrier.PUBLISH
             continue
         values = value if row.repeats_in else (value,)
         if carrier not in row.carriers or (len(values) > 1 and carrier not in row.repeats_in):
-            raise ValueError(
-                f"{row.name} has no place in {carrier.value}, or stands there too often"
-            )
+            raise ValueError(f"{row.name} has no place in {carrier}, or stands there too often")
         for each in values:
             if not row.accepts(each):
                 raise ValueError(f"{row.name} can't be {each!r}")
@@ -269,5 +272,5 @@ def _with_another(
 ) -> tuple[Any, ...]:
     before: tuple[Any, ...] = found.get(row.name, ())
     if before and carrier not in row.repeats_in:
-        raise ProtocolError(f"{row.name} stands twice in {carrier.value}")
+        raise ProtocolError(f"{row.name} stands twice in {carrier}")
     return (*before, value)

@@ -218,5 +218,5 @@ def check_reason_code(value: int, packet_type: PacketType, sender: Sender) -> Re
     [MQTT5-3.9.3-2] [MQTT5-3.11.3-2] [MQTT5-3.14.2-1] [MQTT5-3.15.2-1]
     """
     if value not in REASON_CODES_ALLOWED[packet_type, sender]:
-        raise ProtocolError(f"a {sender.value}'s {packet_type.name} can't say 0x{value:02X}")
+        raise ProtocolError(f"a {sender}'s {packet_type.name} can't say 0x{value:02X}")
     return ReasonCode(value)

@@ -7,10 +7,10 @@ from gateway.mqtt import PacketType, ProtocolVersion, Sender
 from gateway.mqtt.framing import (
     PACKETS_ALLOWED,
     Frame,
-    check_flags,
     encode_frame,
     encode_packet_id,
     encode_plain_frame,
+    has_reserved_bits_right,
     packet_type_at,
     read_frame,
     take_packet_id,
@@ -41,17 +41,24 @@ def test_each_end_sends_the_packets_of_the_table():
 @pytest.mark.parametrize("packet_type", [kind for kind in PacketType if kind.name != "PUBLISH"])
 def test_reserved_bits_have_one_right_value(packet_type):
     right = 0b0010 if packet_type.name in {"PUBREL", "SUBSCRIBE", "UNSUBSCRIBE"} else 0
+    sender = Sender.CLIENT
+    if packet_type not in PACKETS_ALLOWED[ProtocolVersion.V5, sender]:
+        sender = Sender.SERVER
     for flags in range(16):
+        buffer = bytes([packet_type << 4 | flags])
+        assert has_reserved_bits_right(packet_type, flags) == (flags == right)
         if flags == right:
-            check_flags(packet_type, flags)
+            assert packet_type_at(buffer, 0, ProtocolVersion.V5, sender) is packet_type
         else:
-            with pytest.raises(MalformedPacket, match="reserved bits"):
-                check_flags(packet_type, flags)
+            with pytest.raises(MalformedPacket, match=f"reserved bits {flags:04b}"):
+                packet_type_at(buffer, 0, ProtocolVersion.V5, sender)
 
 
 def test_the_bits_of_publish_are_its_own():
     for flags in range(16):
-        check_flags(PacketType.PUBLISH, flags)
+        buffer = bytes([0x30 | flags])
+        found = packet_type_at(buffer, 0, ProtocolVersion.V3_1_1, Sender.SERVER)
+        assert found is PacketType.PUBLISH
 
 
 def test_the_first_byte_says_what_the_packet_is():
