@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, StoreError
 from gateway.events import RecordBatch, Run
-from gateway.routing import RetainedMessages, SubscriptionTree
+from gateway.routing import Retained, RetainedMessages, SubscriptionTree
 from gateway.server.retaining import note_retained
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms, current_properties
@@ -41,11 +41,11 @@ class Fanout:
         clock: Clock,
         retained: RetainedMessages,
     ) -> None:
-        self._store = store
-        self._clock = clock
+        self.store = store
+        self.clock = clock
         self._retained = retained
-        self._slots = slots
-        self._streams = list(dict.fromkeys(stream for stream, _ in slots))
+        self.slots = slots
+        self.streams = list(dict.fromkeys(stream for stream, _ in slots))
         self.tree: SubscriptionTree[Subscriber, Grant] = SubscriptionTree()
         self.positions: dict[Slot, int] = {}
         self.delivered = 0
@@ -55,13 +55,13 @@ class Fanout:
 
     async def start(self) -> None:
         """Find the log ends: what is committed from now on is handed out."""
-        for stream, partition in self._slots:
-            bounds = await self._store.bounds(stream, partition)
+        for stream, partition in self.slots:
+            bounds = await self.store.bounds(stream, partition)
             self.positions[stream, partition] = bounds.log_end_offset
 
     async def run(self) -> None:
         """Hand out what is committed, until cancelled or the store is closed."""
-        tail = self._store.tail(self._streams, dict(self.positions))
+        tail = self.store.tail(self.streams, dict(self.positions))
         try:
             while batches := await tail.next():
                 for batch in batches:
@@ -97,23 +97,23 @@ class Fanout:
             for index, origin in enumerate(run.origins):
                 terms_by_subscriber = terms_of(origin.topic)
                 if terms_by_subscriber:
-                    message = self._message(run, index)
+                    message = self.message(run, index)
                     if message is not None:
                         position = Position(stream, partition, offset, message.qos)
                         self._give(message, terms_by_subscriber, run.client, position)
                 offset += 1
 
-    def _message(self, run: Run, index: int) -> Outgoing | None:
+    def message(self, run: Run, index: int) -> Outgoing | None:
         """One record, to be delivered; None when it has expired."""
         properties = b""
         if run.properties is not None:
-            now_ms = self._clock.now_ms()
+            now_ms = self.clock.now_ms()
             current = current_properties(run.properties[index], run.arrival_ms, now_ms)
             if current is None:
                 return None
             properties = current
         topic = run.origins[index].topic.encode()
-        return Outgoing(topic, run.payloads[index], run.flags[index], properties)
+        return Outgoing(topic, run.payloads[index], run.flags[index], properties, run.arrival_ms)
 
     def _give(
         self,
@@ -154,7 +154,7 @@ class Fanout:
 
     def follow(self, subscriber: Subscriber, positions: Mapping[Slot, int]) -> None:
         """Let a subscriber read the log from `positions` on, until it is at the tail."""
-        subscriber.is_live = False
+        subscriber.leave_tail()
         known = {slot: offset for slot, offset in positions.items() if slot in self.positions}
         subscriber.positions = {**self.positions, **known}
         subscriber.start(asyncio.ensure_future(self._catch_up(subscriber)))
@@ -185,19 +185,19 @@ class Fanout:
             retained = self._retained.get(position.topic)
             if retained is None:
                 return None
-            payload, flags, properties = retained[:3]
-            name = position.topic
-            return name, Outgoing(name.encode(), payload, flags, properties)
+            return position.topic, _from_retained(position.topic, retained, retained.properties)
         batch = await self._fetch(position.stream, position.partition, position.offset)
         if batch is None:
             return None
         record = next(batch.records())
         name = record.topic
-        return name, Outgoing(name.encode(), record.payload, record.flags, record.properties)
+        return name, Outgoing(
+            name.encode(), record.payload, record.flags, record.properties, record.arrival_ms
+        )
 
     async def _fetch(self, stream: str, partition: int, offset: int) -> RecordBatch | None:
         try:
-            chunk = await self._store.fetch(stream, partition, offset, records_max=1)
+            chunk = await self.store.fetch(stream, partition, offset, records_max=1)
         except OffsetOutOfRange:
             return None
         batch = chunk.batches[0] if chunk.batches else None
@@ -213,7 +213,7 @@ class Fanout:
         if subscriber.positions == self.positions:
             self._rejoin(subscriber)
             return
-        tail = self._store.tail(self._streams, dict(subscriber.positions))
+        tail = self.store.tail(self.streams, dict(subscriber.positions))
         try:
             while batches := await tail.next():
                 for batch in batches:
@@ -229,10 +229,11 @@ class Fanout:
 
     def _rejoin(self, subscriber: Subscriber) -> None:
         subscriber.flush()
-        subscriber.is_live = True
+        subscriber.rejoin()
 
     async def _bring(self, subscriber: Subscriber, batch: RecordBatch) -> None:
         """Send one subscriber what it wants of a batch, at the pace at which it acknowledges."""
+        positions = subscriber.positions
         offset = batch.base_offset
         slot = (batch.stream, batch.partition)
         for run in batch.runs:
@@ -241,21 +242,25 @@ class Fanout:
                 if terms is not None and not (
                     terms.no_local and run.client == subscriber.client_id
                 ):
-                    message = self._message(run, index)
+                    message = self.message(run, index)
                     if message is not None:
-                        await self._press(subscriber, message, terms, Position(*slot, offset, 3))
+                        positions[slot] = offset
+                        await self.press(subscriber, message, terms, Position(*slot, offset, 3))
                 offset += 1
                 if offset % YIELD_EVERY == 0:
-                    subscriber.positions[slot] = offset
-                    subscriber.flush()
-                    await asyncio.sleep(0)
+                    positions[slot] = offset
+                    await self.breathe(subscriber)
 
-    async def _press(
+    async def breathe(self, subscriber: Subscriber) -> None:
+        """Let everybody else have a turn."""
+        subscriber.flush()
+        await asyncio.sleep(0)
+
+    async def press(
         self, subscriber: Subscriber, message: Outgoing, terms: Terms, position: Position
     ) -> None:
         """Offer a message until the client takes it."""
         while subscriber.is_clogged or not subscriber.delivery.offer(message, terms, position):
-            subscriber.positions[position.stream, position.partition] = position.offset
             subscriber.flush()
             await subscriber.wait_for_room()
         self.delivered += 1
@@ -272,19 +277,18 @@ class Fanout:
             for number, topic in enumerate(self._retained.match(grant.topic_filter)):
                 await self._send_one_retained(subscriber, terms, topic)
                 if number % YIELD_EVERY == YIELD_EVERY - 1:
-                    subscriber.flush()
-                    await asyncio.sleep(0)
+                    await self.breathe(subscriber)
         subscriber.flush()
 
     async def _send_one_retained(self, subscriber: Subscriber, terms: Terms, topic: str) -> None:
         retained = self._retained.get(topic)
         if retained is None:
             return
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         properties = current_properties(retained.properties, retained.arrival_ms, now_ms)
         if properties is None:
             return
-        message = Outgoing(topic.encode(), retained.payload, retained.flags, properties)
+        message = _from_retained(topic, retained, properties)
         position = Position("", 0, 0, message.qos, topic)
         delivery = subscriber.delivery
         while subscriber.is_clogged or not delivery.offer(
@@ -292,3 +296,9 @@ class Fanout:
         ):
             subscriber.flush()
             await subscriber.wait_for_room()
+
+
+def _from_retained(topic: str, retained: Retained, properties: bytes) -> Outgoing:
+    return Outgoing(
+        topic.encode(), retained.payload, retained.flags, properties, retained.arrival_ms
+    )

@@ -24,7 +24,8 @@ from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.ingest import Ingest
 from gateway.server.options import ServerOptions
-from gateway.server.subscriber import Subscriber
+from gateway.server.replaying import replay
+from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import (
     ConnectRefused,
     Grant,
@@ -121,10 +122,14 @@ class Hub:
         connection.subscriber = subscriber
         state = subscriber.state
         for grant in state.grants_by_filter.values():
-            self.fanout.tree.add(grant.topic_filter, subscriber, grant)
+            if grant.topic_filter in state.replays:
+                self._replay(subscriber, grant, state.replays[grant.topic_filter])
+            else:
+                self.fanout.tree.add(grant.pattern, subscriber, grant)
+        state.replays = {}
         if state.positions is not None:
             positions, state.positions = state.positions, None
-            subscriber.is_live = False
+            subscriber.leave_tail()
             subscriber.positions = dict(positions)
             subscriber.start(asyncio.ensure_future(self._bring_back(subscriber)))
 
@@ -137,7 +142,21 @@ class Hub:
         subscriber = connection.subscriber
         if subscriber is not None:
             for grant in grants:
-                self.fanout.tree.add(grant.topic_filter, subscriber, grant)
+                if grant.start:
+                    self._replay(subscriber, grant, None)
+                else:
+                    self.fanout.tree.add(grant.pattern, subscriber, grant)
+
+    def _replay(
+        self, subscriber: Subscriber, grant: Grant, positions: dict[Slot, int] | None
+    ) -> None:
+        """Serve a subscription history first; anew when it was being served before."""
+        earlier = subscriber.replaying.pop(grant.topic_filter, None)
+        if earlier is not None:
+            earlier.cancel()
+        task = asyncio.ensure_future(replay(self.fanout, subscriber, grant, positions))
+        subscriber.replaying[grant.topic_filter] = task
+        subscriber.start(task)
 
     def send_retained(self, connection: Connection, grants: Sequence[Grant]) -> None:
         """Deliver the retained messages of new subscriptions."""
@@ -157,7 +176,14 @@ class Hub:
         subscriber = connection.subscriber
         if subscriber is not None:
             for topic_filter in topic_filters:
-                self.fanout.tree.remove(topic_filter, subscriber)
+                replaying = subscriber.replaying.pop(topic_filter, None)
+                if replaying is not None:
+                    replaying.cancel()
+                pattern = Grant(topic_filter, 0).pattern
+                self.fanout.tree.remove(pattern, subscriber)
+                plain = subscriber.state.grants_by_filter.get(pattern)
+                if plain is not None:
+                    self.fanout.tree.add(pattern, subscriber, plain)
 
     def keep(self, connection: Connection, state: SessionState) -> None:
         """Take a session's state back when its connection is over.
@@ -170,8 +196,9 @@ class Hub:
         connection.subscriber = None
         if subscriber is not None:
             subscriber.leave()
-            for topic_filter in state.grants_by_filter:
-                self.fanout.tree.remove(topic_filter, subscriber)
+            for grant in state.grants_by_filter.values():
+                self.fanout.tree.remove(grant.pattern, subscriber)
+            state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
             state.positions = dict(self.fanout.positions_of(subscriber))
         if not state.is_kept or len(self._states_by_client_id) >= self.options.sessions_max:
             if state.client_id in self._saved:
@@ -204,6 +231,7 @@ class Hub:
         positions = state.positions or self.fanout.positions
         if subscriber is not None:
             positions = self.fanout.positions_of(subscriber)
+            state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
         return Put(TABLE, state.client_id, encode_state(state, positions, receiving))
 
     def _forget(self, client_id: str) -> None:

@@ -16,7 +16,9 @@ class Subscriber:
 
     At the tail (`is_live`), the fan-out pushes to it. When its window or its socket is full it
     leaves the tail: `positions` then says where it stands, and its own task reads the log from
-    there until it has reached the tail again. `is_dirty` says that its saved state is behind.
+    there until it has reached the tail again. `replays` are the subscriptions that are still being
+    served history, each with the positions that it has reached. `is_dirty` says that the saved
+    state is behind.
     """
 
     def __init__(self, session: Session, write: Callable[[bytes], None], save: Save) -> None:
@@ -26,9 +28,13 @@ class Subscriber:
             session.state, session.version, session.in_flight_max, session.packet_bytes_max
         )
         self.is_live = True
+        self.live = asyncio.Event()
+        self.live.set()
         self.is_clogged = False
         self.is_dirty = False
         self.positions: dict[Slot, int] = {}
+        self.replays: dict[str, dict[Slot, int]] = {}
+        self.replaying: dict[str, asyncio.Task[None]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self._write = write
         self._save = save
@@ -54,6 +60,16 @@ class Subscriber:
 
     def _write_saved(self) -> None:
         self._write(b"".join(self._unsaved.pop(0)))
+
+    def leave_tail(self) -> None:
+        """Read the log by itself from now on."""
+        self.is_live = False
+        self.live.clear()
+
+    def rejoin(self) -> None:
+        """Be at the tail from now on."""
+        self.is_live = True
+        self.live.set()
 
     def clog(self) -> None:
         """The socket takes no more."""

@@ -8,6 +8,7 @@ bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from gateway.events import Flag
@@ -29,6 +30,8 @@ QOS_2 = 2
 class Terms(NamedTuple):
     """How one client gets the messages of one topic: all its matching grants taken together.
 
+    `tells_place` adds to each message, for MQTT 5, where in the log it lies.
+
     Spec: MQTT5 §3.3.4, MQTT311 §3.3.5 [MQTT311-3.3.5-1]
     """
 
@@ -36,6 +39,7 @@ class Terms(NamedTuple):
     no_local: bool
     retain_as_published: bool
     subscription_ids: bytes
+    tells_place: bool = False
 
     @classmethod
     def of(cls, grants: Sequence[Grant]) -> Terms:
@@ -46,6 +50,7 @@ class Terms(NamedTuple):
             all(grant.no_local for grant in grants),
             any(grant.retain_as_published for grant in grants),
             encode_properties(NO_PROPERTIES._replace(subscription_ids=tuple(ids))),
+            any(grant.start for grant in grants),
         )
 
 
@@ -66,17 +71,41 @@ def current_properties(properties: bytes, arrival_ms: int, now_ms: int) -> bytes
     return encode_properties(decoded._replace(message_expiry_interval_s=expiry_s - waited_s))
 
 
+def place_properties(position: Position, arrival_ms: int) -> bytes:
+    """Where a message lies in the log, as MQTT 5 user properties."""
+    moment = datetime.fromtimestamp(arrival_ms / SECOND_MS, UTC)
+    time = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    pairs = (
+        ("penstock-stream", position.stream),
+        ("penstock-partition", str(position.partition)),
+        ("penstock-offset", str(position.offset)),
+        ("penstock-time", time),
+    )
+    return encode_properties(NO_PROPERTIES._replace(user_properties=pairs))
+
+
 class Outgoing:
     """One message to deliver, encoded at most once for each form in which clients want it."""
 
-    __slots__ = ("_parts_by_form", "flags", "payload", "properties", "qos", "topic")
+    __slots__ = (
+        "_parts_by_form",
+        "arrival_ms",
+        "flags",
+        "payload",
+        "properties",
+        "qos",
+        "topic",
+    )
 
-    def __init__(self, topic: bytes, payload: bytes, flags: int, properties: bytes) -> None:
+    def __init__(
+        self, topic: bytes, payload: bytes, flags: int, properties: bytes, arrival_ms: int
+    ) -> None:
         self.topic = topic
         self.payload = payload
         self.flags = flags
         self.qos = flags >> 1 & 0x03
         self.properties = properties
+        self.arrival_ms = arrival_ms
         self._parts_by_form: dict[tuple[int, int, bytes], tuple[bytes, bytes]] = {}
 
     def parts(self, version: int, flags: int, ids: bytes) -> tuple[bytes, bytes]:
@@ -143,7 +172,10 @@ class Delivery:
         qos = min(terms.qos, message.qos)
         # [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13] [MQTT311-3.3.1-8] [MQTT311-3.3.1-9]
         retain = message.flags & Flag.RETAIN if terms.retain_as_published or is_retained else 0
-        before, after = message.parts(self._version, qos << 1 | retain, terms.subscription_ids)
+        own = terms.subscription_ids
+        if terms.tells_place and position.stream:
+            own += place_properties(position, message.arrival_ms)
+        before, after = message.parts(self._version, qos << 1 | retain, own)
         if self._packet_bytes_max is not None:
             size = len(before) + len(after) + (2 if qos else 0)
             if size > self._packet_bytes_max:

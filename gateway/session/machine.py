@@ -16,7 +16,7 @@ fills it, and this machine empties it when acknowledgements come in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar
 
@@ -74,7 +74,7 @@ from gateway.session.inputs import (
 )
 from gateway.session.options import SessionOptions
 from gateway.session.receiving import Receiving
-from gateway.session.state import SessionState
+from gateway.session.state import Grant, SessionState
 from gateway.session.subscribing import check_subscriptions
 
 NEVER_EXPIRES = 0xFFFFFFFF
@@ -259,13 +259,7 @@ class Session:
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
         held = self.state.grants_by_filter
         grants, reason_codes = check_subscriptions(subscribe, self._options, len(held))
-        # Retain handling 1: only with a subscription that is new [MQTT5-3.3.1-10].
-        wanted = [
-            grant
-            for grant in grants
-            if grant.retain_handling == 0
-            or (grant.retain_handling == 1 and grant.topic_filter not in held)
-        ]
+        wanted = [grant for grant in grants if _wants_retained(grant, held)]
         for grant in grants:
             held[grant.topic_filter] = grant
         # [MQTT5-3.8.4-1] [MQTT5-3.8.4-5] [MQTT311-3.8.4-1] [MQTT311-3.8.4-5]
@@ -376,6 +370,18 @@ class Session:
         ServerStopping: _shut_down,
         Auth: _authenticate,
     }
+
+
+def _wants_retained(grant: Grant, held: Mapping[str, Grant]) -> bool:
+    """Whether a grant brings retained messages.
+
+    Spec: MQTT5 §3.8.3.1 [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
+    """
+    if grant.start:
+        # History has the messages themselves.
+        return False
+    is_new = grant.topic_filter not in held
+    return grant.retain_handling == 0 or (grant.retain_handling == 1 and is_new)
 
 
 ALWAYS: frozenset[type[Input]] = frozenset({Failure, ConnectionLost, ServerStopping})

@@ -12,6 +12,7 @@ import msgspec
 from gateway.session.state import Grant, Position, SessionState
 
 FORMAT = 1
+Slot = tuple[str, int]
 
 
 class Snapshot(msgspec.Struct, array_like=True):
@@ -25,6 +26,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     received: list[bytes]
     last_packet_id: int
     positions: list[tuple[str, int, int]]
+    replays: list[tuple[str, list[tuple[str, int, int]]]]
 
 
 DECODER = msgspec.msgpack.Decoder(Snapshot)
@@ -33,7 +35,7 @@ ENCODER = msgspec.msgpack.Encoder()
 
 def encode_state(
     state: SessionState,
-    positions: Mapping[tuple[str, int], int],
+    positions: Mapping[Slot, int],
     also_received: Iterable[bytes] = (),
 ) -> bytes:
     """Write a state down, with where it stands in the log.
@@ -48,7 +50,8 @@ def encode_state(
         list(state.releasing),
         list(dict.fromkeys([*state.received, *also_received])),
         state.last_packet_id,
-        [(stream, partition, offset) for (stream, partition), offset in positions.items()],
+        _rows(positions),
+        [(topic_filter, _rows(own)) for topic_filter, own in state.replays.items()],
     )
     return ENCODER.encode(snapshot)
 
@@ -70,5 +73,14 @@ def decode_state(client_id: str, encoded: bytes) -> SessionState:
         dict.fromkeys(snapshot.releasing),
         dict.fromkeys(snapshot.received),
         snapshot.last_packet_id,
-        {(stream, partition): offset for stream, partition, offset in snapshot.positions},
+        _positions(snapshot.positions),
+        {topic_filter: _positions(rows) for topic_filter, rows in snapshot.replays},
     )
+
+
+def _rows(positions: Mapping[Slot, int]) -> list[tuple[str, int, int]]:
+    return [(stream, partition, offset) for (stream, partition), offset in positions.items()]
+
+
+def _positions(rows: Iterable[tuple[str, int, int]]) -> dict[Slot, int]:
+    return {(stream, partition): offset for stream, partition, offset in rows}

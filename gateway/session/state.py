@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 PACKET_ID_MAX = 0xFFFF
+REPLAY_PREFIX = "$replay/"
 
 
 class Position(NamedTuple):
@@ -26,6 +27,9 @@ class Position(NamedTuple):
 class Grant(NamedTuple):
     """What the gateway granted for one topic filter.
 
+    `start` says from where history is delivered first (`earliest`, `@1234`, `-1h`, an ISO time); it
+    is empty for a subscription that begins now.
+
     Spec: MQTT5 §3.8.3.1
     """
 
@@ -35,6 +39,14 @@ class Grant(NamedTuple):
     retain_as_published: bool = False
     retain_handling: int = 0
     subscription_id: int | None = None
+    start: str = ""
+
+    @property
+    def pattern(self) -> str:
+        """The filter that topics must match: what stands behind `$replay/<start>/`."""
+        if self.topic_filter.startswith(REPLAY_PREFIX):
+            return self.topic_filter.split("/", 2)[2]
+        return self.topic_filter
 
 
 @dataclass(slots=True)
@@ -45,7 +57,8 @@ class SessionState:
     holds what was sent and neither acknowledged (QoS 1) nor received (QoS 2); `releasing` what the
     client received and has not completed; `received` the QoS 2 messages that the client has not
     released. `positions` says where delivery goes on, by (stream, partition), for a session that is
-    not at the tail; None means at the tail. `expiry_ms` is how long the state outlives its
+    not at the tail; None means at the tail. `replays` says the same of each subscription that is
+    still being served history. `expiry_ms` is how long the state outlives its
     connection; None keeps it for ever.
 
     Spec: MQTT5 §4.1, MQTT311 §3.1.2.4
@@ -59,6 +72,7 @@ class SessionState:
     received: dict[bytes, None] = field(default_factory=dict)
     last_packet_id: int = 0
     positions: Mapping[tuple[str, int], int] | None = None
+    replays: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
 
     @property
     def is_kept(self) -> bool:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+
 from gateway.errors import MqttError
 from gateway.mqtt import ReasonCode, Subscribe, Subscription, check_topic_filter
 from gateway.session.options import SessionOptions
-from gateway.session.state import Grant
+from gateway.session.state import REPLAY_PREFIX, Grant
 
 SHARE_PREFIX = "$share/"
+START_PROPERTY = "penstock-start"
+START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+")
 
 
 def check_subscriptions(
@@ -20,10 +25,12 @@ def check_subscriptions(
     Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6], MQTT311 §3.9.3 [MQTT311-3.9.3-1]
     """
     ids = subscribe.properties.subscription_ids
+    asked_start = dict(subscribe.properties.user_properties).get(START_PROPERTY, "")
     grants: list[Grant] = []
     reason_codes: list[ReasonCode] = []
     for subscription in subscribe.subscriptions:
-        refusal = _refusal(subscription, options)
+        start = asked_start or start_of(subscription.topic_filter)
+        refusal = _refusal(subscription, options, start)
         if refusal is None and held + len(grants) >= options.subscriptions_max:
             refusal = ReasonCode.QUOTA_EXCEEDED
         if refusal is not None:
@@ -39,13 +46,36 @@ def check_subscriptions(
                 subscription.retain_as_published,
                 subscription.retain_handling,
                 ids[0] if ids else None,
+                start,
             )
         )
     return grants, tuple(reason_codes)
 
 
-def _refusal(subscription: Subscription, options: SessionOptions) -> ReasonCode | None:
+def start_of(topic_filter: str) -> str:
+    """The start in `$replay/<start>/<filter>`; empty for a filter of another kind."""
+    if not topic_filter.startswith(REPLAY_PREFIX):
+        return ""
+    return topic_filter[len(REPLAY_PREFIX) :].partition("/")[0] or "?"
+
+
+def is_start(text: str) -> bool:
+    """Whether a text says where history begins: `earliest`, `latest`, `@1234`, `-1h`, a time."""
+    if START.fullmatch(text):
+        return True
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _refusal(subscription: Subscription, options: SessionOptions, start: str) -> ReasonCode | None:
     topic_filter = subscription.topic_filter
+    if start and not is_start(start):
+        return ReasonCode.TOPIC_FILTER_INVALID
+    if topic_filter.startswith(REPLAY_PREFIX):
+        topic_filter = topic_filter[len(REPLAY_PREFIX) :].partition("/")[2]
     if topic_filter.startswith(SHARE_PREFIX):
         return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
     if topic_filter.count("/") >= options.topic_levels_max:
