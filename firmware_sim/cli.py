@@ -15,7 +15,7 @@ from firmware_sim.account import READINGS_MAX, Verdict
 from firmware_sim.connecting import Target
 from firmware_sim.description import describe_scenario
 from firmware_sim.failures import SimulationFailed
-from firmware_sim.fleet import Fleet, RunOptions
+from firmware_sim.fleet import Fleet, Progress, RunOptions
 from firmware_sim.loader import load_scenario, shipped_scenarios
 from firmware_sim.recording import Recording
 from firmware_sim.replay import Replay, ReplayOptions
@@ -42,6 +42,7 @@ app = typer.Typer(
     help="Simulated devices: run a fleet, replay a recording.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
 )
 
 HOST = typer.Option("127.0.0.1", help="Address of the MQTT server.")
@@ -114,7 +115,7 @@ async def _run(
         await stand.begin()
     title = f"{scenario.name}, {options.devices} devices, seed {options.seed}"
     async with stop_on_signal(fleet.stop):
-        await fleet.run(lambda now: report.show(title, progress_pairs(now), values_of(now)))
+        final = await fleet.run(lambda now: report.show(title, progress_pairs(now), values_of(now)))
     for trouble in fleet.troubles():
         report.tell(f"connections ended: {trouble}", {"trouble": trouble})
     verdict: Verdict | None = None
@@ -122,18 +123,15 @@ async def _run(
         verdict = await stand.end()
     elif options.keeps_readings and data_dir is not None:
         verdict = await settle_with_log(fleet, data_dir, stream)
-    return _conclude(fleet, title, verdict, report)
+    values = {"scenario": scenario.name, "seed": options.seed, **values_of(final)}
+    return _conclude(final, verdict, title, values, report)
 
 
-def _conclude(fleet: Fleet, title: str, verdict: Verdict | None, report: Report) -> bool:
+def _conclude(
+    final: Progress, verdict: Verdict | None, title: str, values: dict[str, Any], report: Report
+) -> bool:
     """Show the end of a run, and say whether all is well."""
-    final = fleet.progress()
     pairs = list(progress_pairs(final))
-    values: dict[str, Any] = {
-        "scenario": fleet.scenario.name,
-        "seed": fleet.options.seed,
-        **values_of(final),
-    }
     if verdict is None:
         is_good = final.in_flight + final.buffered == 0
         outcome = "everything is acknowledged" if is_good else "not everything was acknowledged"

@@ -42,7 +42,7 @@ def _describe_field(field: Field) -> str:
     if field.text is not None:
         return f"always '{field.text}'"
     written = {
-        FieldType.NUMBER: f"{field.decimals} decimals",
+        FieldType.NUMBER: f"to {10.0**-field.decimals:g}",
         FieldType.INTEGER: "whole number",
         FieldType.BOOLEAN: "true or false",
     }

@@ -77,10 +77,10 @@ class Fleet:
         """Take no more readings from now on; `run` brings out what there is, and returns."""
         self._stopped.set()
 
-    async def run(self, watch: Callable[[Progress], None]) -> None:
+    async def run(self, watch: Callable[[Progress], None]) -> Progress:
         """Run for the duration, then until everything is acknowledged or the drain time is over.
 
-        `watch` is called about once a second.
+        `watch` is called about once a second. Returns how it stood before the goodbyes.
 
         Raises:
             ServerAbsent, ServerRefused: before any device has started.
@@ -95,11 +95,12 @@ class Fleet:
             await self._watch_for(watch, self.options.duration_ms, self._stopped.is_set)
             board.command(Device.settle)
             await self._watch_for(watch, self.options.drain_ms, self._is_idle)
+            final = self.progress()
             board.command(Device.close)
             await wait_until(lambda: board.connections == 0, GOODBYE_S)
         finally:
             await board.stop()
-        watch(self.progress())
+        return final
 
     async def _watch_for(
         self, watch: Callable[[Progress], None], most_ms: int, is_over: Callable[[], bool]

@@ -145,7 +145,7 @@ def _weight(section: Section) -> float:
 
 def _device_template(section: Section) -> str:
     template = section.text("device", "{kind}-{number}")
-    names = _placeholders(section, "device", template, ("kind", "number"))
+    names = _names_in_braces(section, "device", template, ("kind", "number"))
     if names is not None and "number" not in names:
         section.complain("'device' must contain {number}: devices need different names", "device")
     if any(character in template for character in "/+#"):
@@ -155,7 +155,7 @@ def _device_template(section: Section) -> str:
 
 def _topic_template(section: Section) -> str:
     template = section.text("topic", "{device}")
-    names = _placeholders(section, "topic", template, ("kind", "device"))
+    names = _names_in_braces(section, "topic", template, ("kind", "device"))
     if names is not None and "device" not in names:
         section.complain("'topic' must contain {device}: else no reading has a sender", "topic")
     if any(character in template for character in "+#\0") or template.startswith("$"):
@@ -167,10 +167,10 @@ def _topic_template(section: Section) -> str:
     return template
 
 
-def _placeholders(
+def _names_in_braces(
     section: Section, key: str, template: str, known: tuple[str, ...]
 ) -> set[str] | None:
-    """The placeholders of a template; None when it can't be read or has unknown ones."""
+    """The names in braces of a template; None when it can't be read or has unknown ones."""
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:
@@ -180,9 +180,9 @@ def _placeholders(
     plain = all(not spec and conversion is None for _, _, spec, conversion in parts)
     for name in sorted(names - set(known)):
         hint = did_you_mean(name, known) or f"; known here: {', '.join(known)}"
-        section.complain(f"unknown placeholder '{{{name}}}'{hint}", key)
+        section.complain(f"unknown name '{{{name}}}'{hint}", key)
     if not plain:
-        section.complain("placeholders are plain names: no ':' and no '!'", key)
+        section.complain("in braces stand plain names: no ':' and no '!'", key)
     return names if plain and names <= set(known) else None
 
 

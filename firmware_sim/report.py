@@ -40,11 +40,14 @@ class Report(Protocol):
         ...
 
 
-def choose_report(*, as_json: bool) -> Report:
-    """The report that fits: JSON if it is wanted, a live table on a terminal, else plain lines."""
+def choose_report(*, as_json: bool, plain_every: int = 1) -> Report:
+    """The report that fits: JSON if it is wanted, a live table on a terminal, else plain lines.
+
+    Of what is shown, plain lines have every `plain_every`-th only.
+    """
     if as_json:
         return JsonReport()
-    return LiveReport() if sys.stdout.isatty() else PlainReport()
+    return LiveReport() if sys.stdout.isatty() else PlainReport(plain_every)
 
 
 class JsonReport:
@@ -73,6 +76,10 @@ class JsonReport:
 class PlainReport:
     """One line for each thing, without colour or cursor movement."""
 
+    def __init__(self, every: int = 1) -> None:
+        self._every = every
+        self._shown = 0
+
     def __enter__(self) -> PlainReport:
         return self
 
@@ -80,7 +87,9 @@ class PlainReport:
         sys.stdout.flush()
 
     def show(self, title: str, pairs: Pairs, values: Mapping[str, Any]) -> None:
-        typer.echo(f"{title}: " + ", ".join(f"{name} {value}" for name, value in pairs))
+        self._shown += 1
+        if self._shown % self._every == 0:
+            typer.echo(f"{title}: " + ", ".join(f"{name} {value}" for name, value in pairs))
 
     def tell(self, line: str, values: Mapping[str, Any]) -> None:
         typer.echo(line)
