@@ -86,7 +86,7 @@ class Receiving:
         """Take a batch that is to be stored; a reason code ends the connection."""
         if NO_PACKET_ID in batch.packet_ids:
             # [MQTT5-2.2.1-3] [MQTT311-2.3.1-1]
-            return ReasonCode.MALFORMED_PACKET
+            return ReasonCode.PROTOCOL_ERROR
         for packet_id in batch.received_ids:
             if packet_id in self._state.received:
                 # Not a new message, but a repetition of one that is stored [MQTT5-4.3.3-10].
