@@ -60,13 +60,18 @@ class GatewayProcess:
         self.port = free_port()
         self._output_path = data.with_name(f"{data.name}.output")
         self._environment = environment_of(environment)
-        place = ["--data", str(data), "--host", "127.0.0.1", "--port", str(self.port)]
-        if rules is not None:
-            place += ["--rules", str(rules)]
-        if config is not None:
-            place += ["--config", str(config)]
-        self._command = penstock("serve", *place)
+        self._rules = rules
+        self._config = config
         self._child: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        """How it is started."""
+        place = ["--data", self.data, "--host", "127.0.0.1", "--port", str(self.port)]
+        if self._rules is not None:
+            place += ["--rules", self._rules]
+        if self._config is not None:
+            place += ["--config", self._config]
+        return penstock("serve", *place)
 
     def __enter__(self) -> GatewayProcess:
         self.start()
@@ -94,7 +99,7 @@ class GatewayProcess:
         """Start the process and don't wait for it."""
         with self._output_path.open("ab") as output:
             self._child = subprocess.Popen(
-                self._command,
+                self.command(),
                 stdout=output,
                 stderr=output,
                 env=self._environment,

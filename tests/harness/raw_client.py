@@ -222,6 +222,12 @@ class RawClient:
             for _ in range(count)
         ]
 
+    def has_packet(self) -> bool:
+        """Whether a whole packet has arrived; doesn't wait."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self._receive()
+        return decode_packet(self._received) is not None
+
     def acks_already_here(self) -> list[int]:
         """The identifiers of the PUBACKs that have arrived; doesn't wait.
 
