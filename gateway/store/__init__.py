@@ -3,6 +3,7 @@
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
+from gateway.store.places import Place, offsets_at, parse_place
 from gateway.store.protocol import (
     DAY_MS,
     Appended,
@@ -21,6 +22,7 @@ from gateway.store.protocol import (
     Table,
     Tail,
 )
+from gateway.store.scan import Scan
 
 __all__ = [
     "DAY_MS",
@@ -32,7 +34,9 @@ __all__ = [
     "Extent",
     "Gap",
     "Member",
+    "Place",
     "Put",
+    "Scan",
     "Start",
     "StoreOptions",
     "StreamReader",
@@ -40,7 +44,9 @@ __all__ = [
     "StreamStore",
     "Table",
     "Tail",
+    "offsets_at",
     "open_reader",
     "open_store",
+    "parse_place",
     "partition_of",
 ]
