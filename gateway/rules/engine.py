@@ -11,7 +11,7 @@ order of the rule files. So each output has one cause, and a replay gives the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 import orjson
@@ -76,19 +76,24 @@ class Engine:
         wake_ms = min((lane.wakes.next_ms() for lane in self._lanes), default=NEVER)
         return None if wake_ms >= NEVER else max(wake_ms, self._outbox.clock_ms + 1)
 
-    def snapshot(self) -> list[tuple[str, bytes | None]]:
-        """What has changed since the last snapshot, as entries of a table; None deletes."""
+    def snapshot(self) -> Iterator[tuple[str, bytes | None]]:
+        """What has changed since the last snapshot, as entries of a table; None deletes.
+
+        Read all of it before the next `feed`.
+        """
         return snapshot_lanes(self._lanes, self._outbox.clock_ms)
 
     def restore(self, entries: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Take over every entry that snapshots have left; returns the keys that can be deleted.
+        """Take over entries that snapshots have left; returns the keys that can be deleted.
 
-        A rule that has changed since keeps its alarms, and begins its windows anew.
+        All entries must come before the first `feed`, in the order of their keys, in as many calls
+        as one likes. A rule that has changed since keeps its alarms, and begins its windows anew.
 
         Raises:
             StateTooNew: a newer program wrote an entry.
         """
-        self._outbox.clock_ms, stale = restore_lanes(self._lanes, entries)
+        clock_ms, stale = restore_lanes(self._lanes, entries)
+        self._outbox.clock_ms = max(self._outbox.clock_ms, clock_ms)
         return stale
 
     def _feed_events(self, batch: RecordBatch) -> None:  # noqa: C901 - the hot path

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
 from gateway.rules.alarms import Outbox
-from gateway.rules.fusing import fuse
+from gateway.rules.expression.fusion import fuse
 from gateway.rules.keys import KeyPlan
 from gateway.rules.plans import EVENT_NAMES, RulePlan, event_parts, names_of, place_plain
 from gateway.rules.rosters import Roster

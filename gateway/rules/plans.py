@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from gateway.rules.conditions import ConditionPlan
+from gateway.rules.expression.compiled import CompiledExpression
 from gateway.rules.reasons import Reason
 from gateway.rules.spec import (
     Expression,
@@ -150,7 +152,7 @@ class Place:
     levels: slice = field(default_factory=lambda: slice(0, 0))
 
 
-def place_plain(plans: Sequence[RulePlan]) -> list[Expression]:
+def place_plain(plans: Sequence[RulePlan]) -> list[CompiledExpression]:
     """Give each plain rule its places; returns the expressions in that order."""
     expressions: list[Expression] = []
     for plan in plans:
@@ -169,7 +171,8 @@ def place_plain(plans: Sequence[RulePlan]) -> list[Expression]:
         levels = [level.when for level in spec.alarm.levels] if spec.alarm is not None else []
         place.levels = slice(len(expressions), len(expressions) + len(levels))
         expressions += levels
-    return expressions
+    # The protocol says what the engine needs; only compiled expressions can be fused.
+    return cast("list[CompiledExpression]", expressions)
 
 
 def names_of(parts: Iterable[Expression | Template | StatefulCall]) -> frozenset[str]:

@@ -32,22 +32,24 @@ class StateTooNew(PenstockError):
     """A newer program wrote the state of the rules."""
 
 
-def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> list[Entry]:
-    """What has changed since the last snapshot; nothing when nothing has."""
-    entries = [entry for lane in lanes for entry in _snapshot_lane(lane)]
+def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> Iterator[Entry]:
+    """What has changed since the last snapshot."""
+    for lane in lanes:
+        yield from _snapshot_lane(lane)
     rules = {
         plan.spec.id: [plan.spec.source_hash, plan.n_floor, plan.is_stopped]
         for lane in lanes
         for plan in lane.plans
     }
-    entries.append((ENGINE_ENTRY, msgpack.encode([VERSION, clock_ms, rules])))
-    return entries
+    yield ENGINE_ENTRY, msgpack.encode([VERSION, clock_ms, rules])
 
 
 def restore_lanes(
     lanes: Sequence[Lane], entries: Sequence[tuple[str, bytes]]
 ) -> tuple[int, list[str]]:
-    """Fill the lanes; returns the clock, and the names of entries that nobody needs any more.
+    """Fill the lanes from entries in the order of their names.
+
+    Returns the clock, or 0, and the names of entries that nobody needs any more.
 
     Raises:
         StateTooNew: a newer program wrote an entry.
@@ -55,23 +57,25 @@ def restore_lanes(
     clock_ms, stale = 0, []
     lanes_by_digest = {digest_of(lane): lane for lane in lanes}
     plans_by_id = {plan.spec.id: (lane, plan) for lane in lanes for plan in lane.plans}
-    # A timeline must be there before the tracks along it; the names sort that way.
-    for name, value in sorted(entries):
+    # The names sort so that a timeline comes before the tracks along it.
+    touched: dict[Timeline, Lane] = {}
+    for name, value in entries:
         fields = _decode(name, value)
         owner, _, text = name.partition("/")[2].partition("/")
         if name == ENGINE_ENTRY:
             clock_ms = fields[0]
             _restore_rules(plans_by_id, fields[1])
         elif name.startswith(LANE_PREFIX) and owner in lanes_by_digest:
-            _restore_timeline(lanes_by_digest[owner], text, fields)
+            lane = lanes_by_digest[owner]
+            touched[_restore_timeline(lane, text, fields)] = lane
         elif name.startswith(RULE_PREFIX) and owner in plans_by_id:
-            _restore_track(*plans_by_id[owner], text, fields)
+            lane, plan = plans_by_id[owner]
+            touched[_restore_track(lane, plan, text, fields)] = lane
         elif name.startswith(LANE_PREFIX):
             stale.append(name)
-    for lane in lanes:
-        for timeline in lane.timelines.values():
-            timeline.due_ms = timeline.next_timer()[0][0]
-            lane.wakes.queue(timeline)
+    for timeline, lane in touched.items():
+        timeline.due_ms = timeline.next_timer()[0][0]
+        lane.wakes.queue(timeline)
     return clock_ms, stale
 
 
@@ -132,7 +136,7 @@ def _restore_rules(
                 lane.stop(plan)
 
 
-def _restore_timeline(lane: Lane, text: str, fields: list[Any]) -> None:
+def _restore_timeline(lane: Lane, text: str, fields: list[Any]) -> Timeline:
     key, (watermark_ms, newest_ms, arrival_ms), held = fields
     timeline = lane.roster.add(key, text, arrival_ms)
     timeline.watermark_ms, timeline.newest_ms = watermark_ms, newest_ms
@@ -140,11 +144,13 @@ def _restore_timeline(lane: Lane, text: str, fields: list[Any]) -> None:
         (event[0], number, (*event, decode_payload(event[-1]))) for number, event in enumerate(held)
     ]
     timeline.held_no = len(held)
+    return timeline
 
 
-def _restore_track(lane: Lane, plan: RulePlan, text: str, fields: list[Any]) -> None:
+def _restore_track(lane: Lane, plan: RulePlan, text: str, fields: list[Any]) -> Timeline:
     key, packed = fields
     timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
     track = Track(plan, key, text)
     track.unpack(packed)
     timeline.tracks[plan.index] = track
+    return timeline

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import csv
+import math
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from gateway.events import Origin, RecordBatch, Run
+from gateway.rules import Engine, SideEvent, Transition
+from tests.harness.rule_runs import (
+    MANY,
+    SIMPLE,
+    Tape,
+    engine_of,
+    rules_of,
+    run_events,
+    save,
+    steps,
+    story,
+    transitions,
+)
+
+NAB = Path(__file__).parents[4] / "shared/data/nab/machine_temperature_system_failure.csv"
+NAB_RULES = """
+defaults:
+  key: device
+  time: {by: event, field: payload.ts}
+rules:
+  - {id: raw, from: plant/+, when: payload.value < 65}
+  - id: average
+    from: plant/+
+    window: {sliding: 1h}
+    aggregate: {avg: avg(payload.value)}
+    when: avg < 65
+  - id: hysteresis
+    from: plant/+
+    window: {sliding: 1h}
+    aggregate: {avg: avg(payload.value)}
+    when: avg < 65
+    clear: avg > 75
+"""
+
+
+def read_nab():
+    with NAB.open() as lines:
+        return [
+            (
+                int(
+                    datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC).timestamp() * 1000
+                ),
+                float(row["value"]),
+            )
+            for row in csv.DictReader(lines)
+        ]
+
+
+def nab_batch(rows):
+    payloads = [f'{{"ts":{t},"value":{v!r}}}'.encode() for t, v in rows]
+    origins = [Origin("plant/m1", "m1")] * len(rows)
+    run = Run("telemetry", 0, "c", 1_700_000_000_000, origins, payloads, bytes(len(rows)))
+    return RecordBatch("telemetry", 0, 0, 1, [run])
+
+
+def nab_twin(rows):
+    """Raise times by the definitions, from every window recomputed; late rows left out."""
+    kept, newest = [], 0
+    for t, v in rows:
+        if t >= newest:
+            kept.append((t, v))
+            newest = t
+    raw = [(t, v) for t, v in kept]
+    averages, start = [], 0
+    expiries = {t + 3_600_000 for t, _ in kept} - {t for t, _ in kept}
+    looks = sorted({t for t, _ in kept} | {e for e in expiries if e < kept[-1][0]})
+    end = 0
+    for moment in looks:
+        while end < len(kept) and kept[end][0] <= moment:
+            end += 1
+        while kept[start][0] <= moment - 3_600_000 and start < end - 1:
+            start += 1
+        inside = [v for t, v in kept[start:end] if t > moment - 3_600_000]
+        if inside:
+            averages.append((moment, math.fsum(inside) / len(inside)))
+    return {
+        "raw": raises(raw, lambda v: v >= 65),
+        "average": raises(averages, lambda v: v >= 65),
+        "hysteresis": raises(averages, lambda v: v > 75),
+    }
+
+
+def raises(looks, clears):
+    found, is_up = [], False
+    for t, v in looks:
+        if not is_up and v < 65:
+            is_up = True
+            found.append(t)
+        elif is_up and clears(v):
+            is_up = False
+    return found
+
+
+@pytest.mark.skipif(not NAB.exists(), reason="shared/ does not lie beside this checkout")
+def test_the_recorded_machine_failure_raises_as_often_as_its_twin():
+    rows = read_nab()
+    outputs = Engine(rules_of(NAB_RULES)).feed([nab_batch(rows)])
+    raised = {rule: [] for rule in ("raw", "average", "hysteresis")}
+    for rule, _, event, time_ms in transitions(outputs):
+        if event == "raised":
+            raised[rule].append(time_ms)
+    assert raised == nab_twin(rows)
+    assert {rule: len(times) for rule, times in raised.items()} == {
+        "raw": 55,
+        "average": 23,
+        "hysteresis": 18,
+    }
+    assert sum(isinstance(output, SideEvent) for output in outputs) == 3 * 11
+
+
+def test_an_alarm_rises_with_the_event_and_clears_with_the_next():
+    assert run_events(SIMPLE, [(1, 3), (2, 6), (3, 9), (4, 1)]) == [("raised", 2), ("cleared", 4)]
+
+
+def test_keys_are_apart_and_topics_that_no_rule_reads_are_passed_over():
+    engine, tape = engine_of(SIMPLE), Tape()
+    outputs = engine.feed(
+        tape.event({"ts": 1, "x": 6}, device="a", topic="plant/a")
+        + tape.event({"ts": 1, "x": 1}, device="b", topic="plant/b")
+        + tape.event({"ts": 1, "x": 9}, device="c", topic="other/c")
+        + tape.event({"ts": 1, "x": 9}, device="b", topic="plant/b")
+    )
+    assert transitions(outputs) == [("hot", "a", "raised", 1), ("hot", "b", "raised", 1)]
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"not json", b"[1", b"\xff", b"null", b"5", b'{"x":"hot"}']
+)
+def test_a_payload_that_says_nothing_changes_nothing(payload):
+    rule = "- {id: hot, from: plant/+, key: device, when: payload.x > 5}"
+    engine, tape = engine_of(rule), Tape()
+    engine.feed(tape.event({"x": 6}, arrival=1))
+    assert engine.feed(tape.event(payload, arrival=2)) == []
+    assert steps(engine.feed(tape.event({"x": 1}, arrival=3))) == [("cleared", 3)]
+
+
+def test_what_rules_publish_is_not_read_by_rules():
+    engine, tape = engine_of("- {id: hot, from: '#', key: device, when: payload.x > 5}"), Tape()
+    assert engine.feed(tape.event({"x": 6}, client="$rules")) == []
+    assert len(engine.feed(tape.event({"x": 6}))) == 1
+
+
+def test_each_rule_of_the_story_has_something_to_say():
+    rules = {rule.id for rule in rules_of(MANY)}
+    outputs = Engine(rules_of(MANY)).feed(story(1))
+    assert {output.rule for output in outputs if isinstance(output, Transition)} == rules
+
+
+def test_how_records_are_cut_into_calls_changes_nothing():
+    batches = story(2)
+    whole = Engine(rules_of(MANY)).feed(batches)
+    single = Engine(rules_of(MANY))
+    assert [output for batch in batches for output in single.feed([batch])] == whole
+
+
+def test_a_run_that_is_cut_in_two_changes_nothing():
+    records = [
+        record for batch in story(3) for record in batch.records() if batch.stream != "ticks"
+    ]
+    origins = [Origin(record.topic, record.device) for record in records]
+    payloads = [record.payload for record in records]
+    runs = [
+        Run(
+            "telemetry",
+            0,
+            "c",
+            10_000 + 500 * n,
+            origins[n::7],
+            payloads[n::7],
+            bytes(len(records[n::7])),
+        )
+        for n in range(7)
+    ]
+    batch = RecordBatch("telemetry", 0, 0, 1, runs)
+    whole = Engine(rules_of(MANY)).feed([batch])
+    for size in (1, 13):
+        engine, found = Engine(rules_of(MANY)), []
+        for start in range(0, batch.next_offset, size):
+            found += engine.feed([batch.slice(start, start + size)])
+        assert found == whole
+
+
+def test_times_of_one_key_and_rule_never_run_backwards():
+    outputs = Engine(rules_of(MANY)).feed(story(5, 600))
+    by_rule_and_key = {}
+    for rule, key, event, time_ms in transitions(outputs):
+        by_rule_and_key.setdefault((rule, key), []).append((time_ms, event))
+    for found in by_rule_and_key.values():
+        assert all(before[0] <= after[0] for before, after in pairwise(found))
+
+
+def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
+    rules = """
+- id: bad
+  from: plant/+
+  key: device
+  window: {sliding: 1s}
+  aggregate: {m: max(payload.x)}
+  when: m > 5
+- {id: good, from: plant/+, key: device, when: payload.x > 5}
+"""
+    engine, tape = engine_of(rules), Tape()
+    monkeypatch.setattr("gateway.rules.windows.SlidingWindow.add", lambda *_: {}["lost"])
+    found = engine.feed(tape.event({"x": 6}, arrival=5) + tape.event({"x": 1}, arrival=6))
+    assert [(o.rule, o.key, o.event) for o in found] == [
+        ("good", "m1", "raised"),
+        ("gateway/rule-error", "bad", "raised"),
+        ("good", "m1", "cleared"),
+    ]
+    assert found[1].message == "rule bad was stopped: KeyError: 'lost'"
+    table = {}
+    save(engine, table)
+    engine = engine_of(rules)
+    engine.restore(sorted(table.items()))
+    assert transitions(engine.feed(tape.event({"x": 9}, arrival=7))) == [
+        ("good", "m1", "raised", 7)
+    ]
+
+
+def test_a_disabled_rule_says_nothing():
+    engine, tape = (
+        engine_of("- {id: r, from: plant/+, key: device, when: payload.x > 5, enabled: false}"),
+        Tape(),
+    )
+    assert engine.feed(tape.event({"x": 6})) == []
