@@ -78,6 +78,7 @@ from gateway.session.state import Grant, SessionState
 from gateway.session.subscribing import check_subscriptions
 
 NEVER_EXPIRES = 0xFFFFFFFF
+KEEP_ALIVE_S_MAX = 0xFFFF
 SECOND_MS = 1_000
 
 
@@ -147,7 +148,7 @@ class Session:
         if connect.properties.authentication_method is not None:
             # No enhanced authentication is offered [MQTT5-4.12.0-1].
             return ReasonCode.BAD_AUTHENTICATION_METHOD
-        if len(connect.client_id) > self._options.client_id_bytes_max:
+        if len(connect.client_id.encode()) > self._options.client_id_bytes_max:
             return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         return None
 
@@ -167,8 +168,7 @@ class Session:
         self.state = opened.state
         self._receiving = Receiving(self._options, self.version, opened.state)
         self._will = connect.will
-        keep_alive_s = min(connect.keep_alive_s, self._options.keep_alive_s_max)
-        self.keep_alive_ms = keep_alive_s * SECOND_MS * 3 // 2
+        self.keep_alive_ms = self._keep_alive_s(connect) * SECOND_MS * 3 // 2
         asked = connect.properties
         self.in_flight_max = min(
             self._options.in_flight_max, asked.receive_maximum or self._options.in_flight_max
@@ -177,6 +177,17 @@ class Session:
         connack = Connack(opened.is_present, ReasonCode.SUCCESS, self._offer(connect))
         return [self._send(connack), Redeliver()]
 
+    def _keep_alive_s(self, connect: Connect) -> int:
+        """What the client asked for; who can be told otherwise gets `keep_alive_s_max` at most.
+
+        Spec: MQTT5 §3.2.2.3.14 [MQTT5-3.2.2-22]
+        """
+        longest = self._options.keep_alive_s_max
+        if self.version < ProtocolVersion.V5 or longest == KEEP_ALIVE_S_MAX:
+            return connect.keep_alive_s
+        # Zero asks for none, which is longer than any.
+        return min(connect.keep_alive_s or longest, longest)
+
     def _offer(self, connect: Connect) -> Properties:
         """What the CONNACK tells an MQTT 5 client (§3.2.2.3); nothing to one of 3.1.1."""
         if self.version < ProtocolVersion.V5:
@@ -184,10 +195,12 @@ class Session:
         expiry_ms = self.state.expiry_ms
         granted_s = NEVER_EXPIRES if expiry_ms is None else expiry_ms // SECOND_MS
         asked_s = connect.properties.session_expiry_interval_s or 0
+        keep_alive_s = self._keep_alive_s(connect)
         return Properties(
             session_expiry_interval_s=None if granted_s == asked_s else granted_s,
             receive_maximum=self._options.receive_maximum,
             maximum_packet_size=self._options.packet_bytes_max,
+            server_keep_alive_s=None if keep_alive_s == connect.keep_alive_s else keep_alive_s,
             assigned_client_id=None if connect.client_id else self.client_id,
             topic_alias_maximum=self._options.topic_alias_maximum,
             shared_subscription_available=0,
@@ -258,7 +271,7 @@ class Session:
 
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
         held = self.state.grants_by_filter
-        grants, reason_codes = check_subscriptions(subscribe, self._options, len(held))
+        grants, reason_codes = check_subscriptions(subscribe, self._options, held)
         wanted = [grant for grant in grants if _wants_retained(grant, held)]
         for grant in grants:
             held[grant.topic_filter] = grant
@@ -288,7 +301,7 @@ class Session:
         expiry_s = disconnect.properties.session_expiry_interval_s
         if expiry_s is not None:
             if expiry_s and self.state.expiry_ms == 0:
-                # A session that was to end now can't be made to last [MQTT5-3.14.2-2].
+                # A session that was to end now can't be made to last (MQTT5 §3.14.2.2.2).
                 return self._fail(ReasonCode.PROTOCOL_ERROR)
             longest = self._options.session_expiry_ms_max
             self.state.expiry_ms = min(expiry_s * SECOND_MS, longest)

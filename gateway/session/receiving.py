@@ -32,8 +32,8 @@ class Receiving:
     """The receiving side of one connection.
 
     `_underway` are QoS 2 packets whose commit has not come back: a repetition of one is answered by
-    the PUBREC of the first. `_releasing` are those whose PUBCOMP waits for the commit that forgets
-    them.
+    the PUBREC of the first. `_unfinished` are those that had their PUBREC and not their PUBCOMP on
+    this connection, `_releasing` those whose PUBCOMP waits for the commit that forgets them.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Receiving:
         self._topics_by_alias: dict[int, str] = {}
         self._uncommitted = 0
         self._underway: dict[bytes, None] = {}
+        self._unfinished: dict[bytes, None] = {}
         self._releasing: dict[bytes, None] = {}
 
     def batch_of(self, publish: Publish) -> PublishBatch:
@@ -101,8 +102,8 @@ class Receiving:
         return [Append(batch)]
 
     def _is_beyond_receive_maximum(self) -> bool:
-        unfinished = self._uncommitted + len(self._state.received) + len(self._releasing)
-        return unfinished > self._options.receive_maximum
+        # The client counts anew with each connection (MQTT5 §4.9), so what it left behind is free.
+        return self._uncommitted + len(self._unfinished) > self._options.receive_maximum
 
     def acknowledge(self, appended: Appended) -> list[Effect]:
         """PUBACK or PUBREC every packet of a batch, in the order in which they came.
@@ -117,6 +118,7 @@ class Receiving:
         for packet_id in received_ids:
             self._underway.pop(packet_id, None)
             self._state.received[packet_id] = None
+            self._unfinished[packet_id] = None
             answers += PUBREC_HEADER + packet_id
         return [Send(answers)] if answers else []
 
@@ -168,6 +170,7 @@ class Receiving:
     def complete(self, packet_id: bytes) -> list[Effect]:
         """PUBCOMP a packet that is forgotten; its identifier may be used again."""
         self._releasing.pop(packet_id, None)
+        self._unfinished.pop(packet_id, None)
         return [Send(PUBCOMP_HEADER + packet_id)]
 
     def _encode(self, packet: Puback | Pubrec | Pubcomp) -> bytes:

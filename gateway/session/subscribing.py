@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 
 from gateway.errors import MqttError
@@ -16,11 +17,11 @@ START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+"
 
 
 def check_subscriptions(
-    subscribe: Subscribe, options: SessionOptions, held: int
+    subscribe: Subscribe, options: SessionOptions, held: Collection[str]
 ) -> tuple[list[Grant], tuple[ReasonCode, ...]]:
     """Decide each topic filter of a SUBSCRIBE: what is granted, and one reason code each, in order.
 
-    `held` is how many subscriptions the session has already.
+    `held` are the filters that the session has already; asking for one of them again adds none.
 
     Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6], MQTT311 §3.9.3 [MQTT311-3.9.3-1]
     """
@@ -28,14 +29,18 @@ def check_subscriptions(
     asked_start = dict(subscribe.properties.user_properties).get(START_PROPERTY, "")
     grants: list[Grant] = []
     reason_codes: list[ReasonCode] = []
+    filters = set(held)
     for subscription in subscribe.subscriptions:
         start = asked_start or start_of(subscription.topic_filter)
         refusal = _refusal(subscription, options, start)
-        if refusal is None and held + len(grants) >= options.subscriptions_max:
-            refusal = ReasonCode.QUOTA_EXCEEDED
+        if refusal is None:
+            is_new = subscription.topic_filter not in filters
+            if is_new and len(filters) >= options.subscriptions_max:
+                refusal = ReasonCode.QUOTA_EXCEEDED
         if refusal is not None:
             reason_codes.append(refusal)
             continue
+        filters.add(subscription.topic_filter)
         qos = subscription.maximum_qos
         reason_codes.append(ReasonCode(qos))
         grants.append(
