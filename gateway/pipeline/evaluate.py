@@ -1,0 +1,304 @@
+"""The loop that shows every record to the rules, and writes what they say back into the log.
+
+Theory of operation. Alerts leave at once; state is saved every few seconds, because flash wears.
+Each commit of outputs carries a mark: the last record whose outputs are out. A checkpoint commits
+outputs, mark, changed state and offsets together. After a crash the state of the last checkpoint is
+restored and the records since then are read again: the engine repeats itself exactly, and what it
+says up to the mark is already in the log. One commit is under way at a time; what the rules say
+meanwhile goes into the next, so the log decides how many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+from msgspec import msgpack
+
+from gateway.clock import Clock
+from gateway.errors import StoreUnavailable
+from gateway.events import Origin, RecordBatch, Run
+from gateway.pipeline.outlets import Outlets, Route
+from gateway.rules import (
+    RULES_CLIENT,
+    TICKS_STREAM,
+    Cause,
+    Engine,
+    Output,
+    RuleCounters,
+    RuleSet,
+)
+from gateway.store import Member, Put, StreamStore
+
+GROUP = "rules"
+TABLE = "rules"
+MARK = "mark"
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """How often state is saved, and how long the loop may keep others waiting.
+
+    Between two ticks lie at least `tick_interval_ms`, however much silence there is to notice.
+    """
+
+    checkpoint_interval_ms: int = 10_000
+    checkpoint_records: int = 10_000
+    tick_interval_ms: int = 1_000
+    slice_records: int = 500
+    outputs_max: int = 10_000
+    retry_ms: int = 500
+
+
+class Content(NamedTuple):
+    """What one commit makes durable."""
+
+    outputs: Sequence[Output]
+    puts: Sequence[Put]
+    offsets: Mapping[tuple[str, int], int]
+
+
+class RuleEvaluation:
+    """The rules of one gateway at work on its log."""
+
+    def __init__(  # noqa: PLR0913 - the parts it joins, and their options
+        self,
+        store: StreamStore,
+        rules: RuleSet,
+        streams: Sequence[str],
+        route: Route,
+        clock: Clock,
+        options: EvaluationOptions | None = None,
+    ) -> None:
+        self._store = store
+        self._streams = [*streams, TICKS_STREAM]
+        self._clock = clock
+        self._options = options or EvaluationOptions()
+        self._engine = Engine(rules.rules)
+        self._outlets = Outlets(route)
+        self._mark: Cause | None = None
+        self._position: Cause | None = None
+        self._outputs: list[Output] = []
+        self._offsets: dict[tuple[str, int], int] = {}
+        self._unsaved_records = 0
+        self._checkpoint_ms = clock.monotonic_ms()
+        self._ticked_ms = -1
+        self._commit: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._stopped.set()
+
+    @property
+    def counters(self) -> Mapping[str, RuleCounters]:
+        """What each rule has met so far, by rule id."""
+        return self._engine.counters
+
+    async def run(self) -> None:
+        """Evaluate until `stop`; begins where the last checkpoint ended.
+
+        Raises:
+            MemberFenced: another gateway evaluates the rules of this log.
+        """
+        self._stopped.clear()
+        try:
+            await self._restore()
+            member = self._store.join(GROUP, self._streams)
+            try:
+                await self._evaluate(member)
+                await self._settle_commit()
+                await self._checkpoint(member)
+                await self._settle_commit()
+            finally:
+                await member.close()
+        finally:
+            self._stopped.set()
+
+    async def stop(self) -> None:
+        """End `run` after the records it has read, its state saved."""
+        self._stopping.set()
+        await self._stopped.wait()
+
+    async def _restore(self) -> None:
+        table = self._store.table(TABLE)
+        mark = await table.get(MARK)
+        if mark is not None:
+            self._mark = Cause(*msgpack.decode(mark))
+        entries = [entry for entry in await table.items() if entry[0] != MARK]
+        size = self._options.slice_records
+        for start in range(0, len(entries), size):
+            for name in self._engine.restore(entries[start : start + size]):
+                await table.delete(name)
+            await asyncio.sleep(0)
+
+    async def _evaluate(self, member: Member) -> None:
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        polling = asyncio.ensure_future(member.poll())
+        try:
+            while not self._stopping.is_set():
+                waiting = {polling, stopping} | ({self._commit} if self._commit else set())
+                await asyncio.wait(
+                    waiting, timeout=self._patience_s(), return_when=asyncio.FIRST_COMPLETED
+                )
+                if polling.done():
+                    batches = await self._polled(polling)
+                    polling = asyncio.ensure_future(member.poll())
+                    await self._take(member, batches)
+                else:
+                    await self._tick()
+                await self._commit_what_is_due(member)
+        finally:
+            polling.cancel()
+            stopping.cancel()
+            await asyncio.gather(polling, stopping, return_exceptions=True)
+
+    async def _polled(
+        self, polling: asyncio.Future[Sequence[RecordBatch]]
+    ) -> Sequence[RecordBatch]:
+        try:
+            return polling.result()
+        except StoreUnavailable:
+            # The store reopens itself; nothing was read, so nothing is lost.
+            await asyncio.sleep(self._options.retry_ms / 1_000)
+            return ()
+
+    async def _take(self, member: Member, batches: Sequence[RecordBatch]) -> None:
+        for piece in cut(batches, self._options.slice_records):
+            outputs = self._engine.feed(piece)
+            self._note(piece, outputs)
+            if self._outputs:
+                await self._commit_what_is_due(member)
+            # Let the listeners breathe: they share this thread.
+            await asyncio.sleep(0)
+
+    def _note(self, piece: Sequence[RecordBatch], outputs: list[Output]) -> None:
+        for batch in piece:
+            self._offsets[batch.stream, batch.partition] = batch.next_offset
+            self._unsaved_records += batch.count
+        last = piece[-1]
+        self._position = Cause(last.commit_no, last.stream, last.partition, last.next_offset - 1)
+        if self._mark is not None:
+            mark = self._mark
+            outputs = [output for output in outputs if output.cause > mark]
+            if self._position >= mark:
+                self._mark = None
+        self._outputs += outputs
+
+    async def _tick(self) -> None:
+        """Write the time down, if silence until now changes something."""
+        now_ms = self._clock.now_ms()
+        due_ms = self._engine.next_tick_ms()
+        if due_ms is None or now_ms < due_ms or not self._may_tick():
+            return
+        self._ticked_ms = self._clock.monotonic_ms()
+        payload = orjson.dumps({"now_ms": now_ms})
+        origin = Origin(TICKS_STREAM, TICKS_STREAM)
+        run = Run(TICKS_STREAM, 0, RULES_CLIENT, now_ms, [origin], [payload], bytes(1))
+        try:
+            await self._store.append([run])
+        except StoreUnavailable:
+            # The next patience ends in another try; until then silence goes unnoticed.
+            return
+
+    def _may_tick(self) -> bool:
+        return self._ticked_ms < 0 or self._until_tick_ms() <= 0
+
+    def _until_tick_ms(self) -> int:
+        return self._ticked_ms + self._options.tick_interval_ms - self._clock.monotonic_ms()
+
+    def _patience_s(self) -> float:
+        """How long to wait for records before something else is due."""
+        waits = [self._options.checkpoint_interval_ms]
+        if self._unsaved_records and self._commit is None:
+            waits.append(self._until_checkpoint_ms())
+        due_ms = self._engine.next_tick_ms()
+        if due_ms is not None:
+            until_ms = due_ms - self._clock.now_ms()
+            waits.append(until_ms if self._ticked_ms < 0 else max(until_ms, self._until_tick_ms()))
+        return max(0, min(waits)) / 1_000
+
+    def _until_checkpoint_ms(self) -> int:
+        age_ms = self._clock.monotonic_ms() - self._checkpoint_ms
+        return self._options.checkpoint_interval_ms - age_ms
+
+    async def _commit_what_is_due(self, member: Member) -> None:
+        """Begin a commit if one is needed and none is under way, or too much is waiting."""
+        if self._commit is not None and self._commit.done():
+            await self._settle_commit()
+        if self._commit is not None and len(self._outputs) < self._options.outputs_max:
+            return
+        is_checkpoint = self._unsaved_records > 0 and (
+            self._unsaved_records >= self._options.checkpoint_records
+            or self._until_checkpoint_ms() <= 0
+        )
+        if is_checkpoint or self._outputs:
+            await self._settle_commit()
+            await (self._checkpoint(member) if is_checkpoint else self._emit(member))
+
+    async def _settle_commit(self) -> None:
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit
+
+    async def _emit(self, member: Member) -> None:
+        await self._begin_commit(member, [], {})
+
+    async def _checkpoint(self, member: Member) -> None:
+        """Save what has changed, with the outputs and the offsets that belong to it."""
+        if not self._unsaved_records:
+            return
+        puts = []
+        for count, (name, value) in enumerate(self._engine.snapshot(), start=1):
+            puts.append(Put(TABLE, name, value))
+            if count % self._options.slice_records == 0:
+                await asyncio.sleep(0)
+        offsets, self._offsets = self._offsets, {}
+        self._unsaved_records = 0
+        self._checkpoint_ms = self._clock.monotonic_ms()
+        await self._begin_commit(member, puts, offsets)
+
+    async def _begin_commit(
+        self, member: Member, puts: list[Put], offsets: dict[tuple[str, int], int]
+    ) -> None:
+        outputs, self._outputs = self._outputs, []
+        if self._mark is None:
+            puts.append(Put(TABLE, MARK, msgpack.encode(self._position)))
+        content = Content(outputs, puts, offsets)
+        self._commit = asyncio.ensure_future(self._persist(member, content))
+
+    async def _persist(self, member: Member, content: Content) -> None:
+        """Commit, again and again while the disk refuses: what comes later must not overtake it."""
+        while True:
+            try:
+                outputs = await self._outlets.open_for(content.outputs, self._store)
+                await member.commit(
+                    outputs=self._outlets.runs_of(outputs, self._clock.now_ms()),
+                    state=content.puts,
+                    offsets=content.offsets,
+                )
+            except StoreUnavailable:
+                if self._stopping.is_set():
+                    raise
+                await asyncio.sleep(self._options.retry_ms / 1_000)
+            else:
+                return
+
+
+def cut(batches: Sequence[RecordBatch], records_max: int) -> Iterator[list[RecordBatch]]:
+    """Cut batches into pieces of at most `records_max` records, in order."""
+    piece: list[RecordBatch] = []
+    room = records_max
+    for batch in batches:
+        offset = batch.base_offset
+        while offset < batch.next_offset:
+            stop = min(batch.next_offset, offset + room)
+            piece.append(batch if stop - offset == batch.count else batch.slice(offset, stop))
+            room -= stop - offset
+            offset = stop
+            if room == 0:
+                yield piece
+                piece, room = [], records_max
+    if piece:
+        yield piece

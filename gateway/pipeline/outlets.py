@@ -1,0 +1,97 @@
+"""From what the rules give out to runs of records: their streams, partitions and properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from gateway.errors import MqttError, StreamInvalid, StreamMismatch
+from gateway.events import Flag, Origin, Run
+from gateway.mqtt import Properties, encode_properties
+from gateway.rules import RULES_CLIENT, Output, Publication, SideEvent, Transition
+from gateway.store import StreamSpec, StreamStore
+
+ID_PROPERTY = "penstock-id"
+"""The user property that carries an output's id: equal ids are one output, delivered again."""
+
+QOS_FLAGS = (0, Flag.QOS_1, Flag.QOS_2)
+
+Route = Callable[[str], tuple[str, int, Origin]]
+
+
+class Sheet(NamedTuple):
+    """One record on its way into a run."""
+
+    origin: Origin
+    payload: bytes
+    flags: int
+    properties: bytes
+
+
+class Outlets:
+    """Sorts outputs into one run for each partition that they go to, each in its own order."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self._open_streams: set[str] = set()
+        self.unrouted_count = 0
+        """Outputs for which there is no stream."""
+
+    async def open_for(self, outputs: Iterable[Output], store: StreamStore) -> list[Output]:
+        """See that the side streams of the outputs exist; returns those outputs that have a place.
+
+        A side stream is made when its first event comes: most rules never need one.
+        """
+        placed = []
+        for output in outputs:
+            if isinstance(output, SideEvent) and output.stream not in self._open_streams:
+                try:
+                    await store.ensure(StreamSpec(output.stream, partitions=1))
+                except (StreamInvalid, StreamMismatch):
+                    self.unrouted_count += 1
+                    continue
+                self._open_streams.add(output.stream)
+            placed.append(output)
+        return placed
+
+    def runs_of(self, outputs: Iterable[Output], arrival_ms: int) -> list[Run]:
+        """Runs that carry the outputs; one whose topic no stream takes is counted, no more."""
+        sheets_by_slot: dict[tuple[str, int], list[Sheet]] = {}
+        for output in outputs:
+            placed = self._place(output)
+            if placed is None:
+                self.unrouted_count += 1
+                continue
+            slot, sheet = placed
+            sheets_by_slot.setdefault(slot, []).append(sheet)
+        return [
+            Run(
+                stream,
+                partition,
+                RULES_CLIENT,
+                arrival_ms,
+                [sheet.origin for sheet in sheets],
+                [sheet.payload for sheet in sheets],
+                bytes(sheet.flags for sheet in sheets),
+                [sheet.properties for sheet in sheets],
+            )
+            for (stream, partition), sheets in sheets_by_slot.items()
+        ]
+
+    def _place(self, output: Output) -> tuple[tuple[str, int], Sheet] | None:
+        if isinstance(output, SideEvent):
+            origin = Origin(output.topic, output.device)
+            return (output.stream, 0), Sheet(origin, output.payload, 0, b"")
+        try:
+            stream, partition, origin = self._route(output.topic)
+        except MqttError:
+            return None
+        return (stream, partition), _sheet_of(output, origin)
+
+
+def _sheet_of(output: Transition | Publication, origin: Origin) -> Sheet:
+    properties = encode_properties(Properties(user_properties=((ID_PROPERTY, output.id),)))
+    if isinstance(output, Transition):
+        return Sheet(origin, output.encode(), Flag.QOS_1, properties)
+    flags = QOS_FLAGS[output.qos] | (Flag.RETAIN if output.retain else 0)
+    return Sheet(origin, output.payload, flags, properties)
