@@ -16,7 +16,7 @@ from tests.harness.raw_client import ConnectionClosed, RawClient, connected
 
 WINDOW = 40
 PUBLISHED_A_TURN = 3
-TURN_S = 0.002
+TURN_S = 0.004
 FIRST_TS = 1_767_225_600_000
 BINARY_EVERY = 10
 

@@ -52,8 +52,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct file files[FILES_MAX];
 static int file_count;
 static uint64_t serial;
-static uint64_t own[COUNTERS]; /* of this process, while `shared` adds up all of them */
-static uint64_t *shared;
+static uint64_t own[COUNTERS];
+static uint64_t *counters = own; /* shared by all processes on this disk, and with the test */
 static const char *directory, *control;
 static size_t directory_length;
 
@@ -79,11 +79,11 @@ __attribute__((constructor)) static void load(void)
     directory = getenv("FAULTY_DISK_DIRECTORY");
     control = getenv("FAULTY_DISK_CONTROL");
     directory_length = directory ? strlen(directory) : 0;
-    const char *counters = getenv("FAULTY_DISK_COUNTERS");
-    int fd = counters ? open(counters, O_RDWR | O_CLOEXEC) : -1;
+    const char *path = getenv("FAULTY_DISK_COUNTERS");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd >= 0) {
         void *page = mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        shared = page == MAP_FAILED ? NULL : page;
+        counters = page == MAP_FAILED ? own : page;
         close(fd);
     }
 }
@@ -102,9 +102,7 @@ static int is_watched(int fd)
 
 static uint64_t count(int which)
 {
-    if (shared)
-        __atomic_add_fetch(&shared[which], 1, __ATOMIC_SEQ_CST);
-    return __atomic_add_fetch(&own[which], 1, __ATOMIC_SEQ_CST);
+    return __atomic_add_fetch(&counters[which], 1, __ATOMIC_SEQ_CST);
 }
 
 static long errno_named(const char *name)

@@ -48,8 +48,9 @@ class FaultyDisk:
 
     - `fsync_delay_ms`: each sync sleeps before it begins;
     - `fsync_errno`, `write_errno`: each sync, or each write, fails with EIO, ENOSPC or EROFS;
-    - `kill_at_write`, `kill_at_fsync`: the process kills itself in place of its n-th write or sync;
-      `kill_after_fsync`: just after its n-th sync, before the caller learns of it;
+    - `kill_at_write`, `kill_at_fsync`: the process kills itself in place of the n-th write or sync
+      (of all since the disk was made: add to `counts`), and of every later one;
+      `kill_after_fsync`: just after the n-th sync, before the caller learns of it;
     - `lose_unsynced=1`: before that it takes back what was not synced, as a power cut does;
     - `torn=1`: before that it writes the first half of the n-th write.
     """

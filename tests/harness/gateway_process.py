@@ -114,6 +114,10 @@ class GatewayProcess:
             TimeoutError: it did neither in time.
         """
         self.spawn()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """The second half of `start`, with its errors."""
         wait_for(self._accepts, "the gateway to answer a CONNECT", seconds=START_S_MAX)
 
     def _accepts(self) -> bool:

@@ -97,7 +97,7 @@ def test_a_torn_write_leaves_its_first_half(disk):
 def test_the_process_dies_before_or_after_its_nth_sync(disk):
     disk.set(kill_at_fsync=1)
     assert write(disk, "ab", "sync", "cd") == (-signal.SIGKILL, ["ok"])
-    disk.set(kill_after_fsync=2)
+    disk.set(kill_after_fsync=disk.counts.syncs + 2)
     assert write(disk, "sync", "ef", "sync", "gh") == (-signal.SIGKILL, ["ok", "ok"])
     assert content(disk) == b"ef"
 
