@@ -19,9 +19,10 @@ from firmware_sim.scenario import (
 from firmware_sim.signal_loader import READERS, load_signal
 from firmware_sim.signals import Constant
 from gateway.documents import Section, did_you_mean, read_document
-from gateway.errors import DocumentInvalid
+from gateway.errors import DocumentInvalid, MqttError
+from gateway.mqtt import check_topic_name
 
-TOPIC_BYTES_MAX = 65_535
+DEVICE_NAME_BYTES_MAX = 256
 DECIMALS_MAX = 9
 KEEP_ALIVE_S_MAX = 65_535
 IN_FLIGHT_MAX = 10_000
@@ -150,6 +151,8 @@ def _device_template(section: Section) -> str:
         section.complain("'device' must contain {number}: devices need different names", "device")
     if any(character in template for character in "/+#"):
         section.complain("'device' is one level of a topic: no '/', '+' or '#'", "device")
+    if len(template.encode()) > DEVICE_NAME_BYTES_MAX // 2:
+        section.complain(f"'device' is longer than {DEVICE_NAME_BYTES_MAX // 2} bytes", "device")
     return template
 
 
@@ -158,12 +161,13 @@ def _topic_template(section: Section) -> str:
     names = _names_in_braces(section, "topic", template, ("kind", "device"))
     if names is not None and "device" not in names:
         section.complain("'topic' must contain {device}: else no reading has a sender", "topic")
-    if any(character in template for character in "+#\0") or template.startswith("$"):
-        section.complain(
-            "a topic that is published to has no '+' and '#', and no '$' first", "topic"
-        )
-    if len(template.encode()) > TOPIC_BYTES_MAX - 1_000:
-        section.complain("'topic' is too long", "topic")
+    try:
+        # The longest device name that can be, so that no device's topic is too long.
+        check_topic_name(template.replace("{device}", "x" * DEVICE_NAME_BYTES_MAX))
+    except MqttError as error:
+        section.complain(str(error), "topic")
+    if template.startswith("$"):
+        section.complain("topics that begin with '$' belong to the server", "topic")
     return template
 
 

@@ -19,6 +19,8 @@ import orjson
 
 from firmware_sim.failures import SimulationFailed
 from gateway.documents import did_you_mean
+from gateway.errors import MqttError
+from gateway.mqtt import check_topic_name
 
 GZIP_MAGIC = b"\x1f\x8b"
 JSON_LINES_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
@@ -30,7 +32,6 @@ MILLISECOND = timedelta(milliseconds=1)
 # Epoch times below this are seconds (until the year 5138), above it milliseconds (since 1973).
 SECONDS_BELOW = 1e11
 TIME_MS_MAX = 1 << 53
-TOPIC_BYTES_MAX = 65_535
 TIME_FIELD = "ts"
 
 Cell = str | int | float | bool | None | list[Any] | dict[str, Any]
@@ -143,12 +144,10 @@ class Recording:
 
     @staticmethod
     def _check_topic(topic: str, where: str) -> None:
-        is_legal = topic and not any(character in topic for character in "+#\0")
-        if not is_legal or len(topic.encode()) > TOPIC_BYTES_MAX:
-            raise RecordingInvalid(
-                f"{where}: '{topic[:80]}' is no topic to publish to: "
-                "it must not be empty, too long, or have '+' or '#' in it"
-            )
+        try:
+            check_topic_name(topic)
+        except MqttError as error:
+            raise RecordingInvalid(f"{where}: {error}") from error
 
 
 def _open(path: Path) -> IO[str]:
