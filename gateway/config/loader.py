@@ -162,6 +162,8 @@ def _server(top: Section) -> ServerOptions:
     listeners = tuple(_listener(section) for section in top.sections("listen"))
     limits = top.section("limits")
     options = ServerOptions() if limits is None else _limits(limits)
+    order = top.choice("shared_subscriptions", ["ordered", "balanced"], options.shared_order)
+    options = replace(options, shared_order=order)
     return replace(options, listeners=listeners or options.listeners)
 
 

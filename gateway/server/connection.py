@@ -193,7 +193,7 @@ class Connection(asyncio.Protocol):
             case Send(packets):
                 self.write(packets)
             case SendSaved(packets):
-                self._hub.save(self.session.state, lambda: self.write(packets))
+                self._hub.sessions.save(self.session.state, lambda: self.write(packets))
             case Resume():
                 if self.subscriber is not None:
                     self.subscriber.resume()
@@ -217,12 +217,12 @@ class Connection(asyncio.Protocol):
             case Revokes(topic_filters):
                 self._hub.revoke(self, topic_filters)
             case PublishWill(will):
-                self._hub.ingest.submit_will(self.session.client_id, will)
+                self._hub.publish_will(self.session.state, will)
             case KeepState(state):
                 self._hub.keep(self, state)
 
     def _release(self, packet_id: bytes) -> None:
-        self._hub.save(self.session.state, lambda: self.perform(Released(packet_id)))
+        self._hub.sessions.save(self.session.state, lambda: self.perform(Released(packet_id)))
 
     def write(self, packets: bytes) -> None:
         """Write to the client, unless it is gone."""

@@ -166,12 +166,12 @@ class Fanout:
         """
         delivery = subscriber.delivery
         for packet_id, position in list(subscriber.state.in_flight.items()):
-            found = await self._find(position)
+            found = await self.find(position)
             if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
                 subscriber.state.in_flight.pop(packet_id, None)
                 continue
-            topic, message = found
+            topic, _, message = found
             terms = self.terms_of(topic).get(subscriber) or Terms(
                 position.qos, no_local=False, retain_as_published=False, subscription_ids=b""
             )
@@ -179,21 +179,22 @@ class Fanout:
         delivery.repeat_releases()
         subscriber.flush()
 
-    async def _find(self, position: Position) -> tuple[str, Outgoing] | None:
-        """The message that was sent from a position; None when it is gone."""
+    async def find(self, position: Position) -> tuple[str, str, Outgoing] | None:
+        """Topic, device and message that were sent from a position; None when it is gone."""
         if not position.stream:
             retained = self._retained.get(position.topic)
             if retained is None:
                 return None
-            return position.topic, _from_retained(position.topic, retained, retained.properties)
+            message = _from_retained(position.topic, retained, retained.properties)
+            return position.topic, "", message
         batch = await self._fetch(position.stream, position.partition, position.offset)
         if batch is None:
             return None
         record = next(batch.records())
-        name = record.topic
-        return name, Outgoing(
-            name.encode(), record.payload, record.flags, record.properties, record.arrival_ms
-        )
+        topic = record.topic.encode()
+        properties = record.properties
+        message = Outgoing(topic, record.payload, record.flags, properties, record.arrival_ms)
+        return record.topic, record.device, message
 
     async def _fetch(self, stream: str, partition: int, offset: int) -> RecordBatch | None:
         try:

@@ -15,16 +15,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import MqttError
-from gateway.mqtt import ReasonCode
+from gateway.mqtt import ReasonCode, Will
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.ingest import Ingest
 from gateway.server.options import ServerOptions
 from gateway.server.replaying import replay
+from gateway.server.sessions import Sessions
+from gateway.server.sharing import SharedGroups
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import (
     ConnectRefused,
@@ -36,14 +38,11 @@ from gateway.session import (
     ServerStopping,
     SessionState,
     TakenOver,
-    decode_state,
-    encode_state,
 )
-from gateway.store import Put, StreamStore
+from gateway.store import StreamStore
 
 LOG = logging.getLogger(__name__)
 CLOSE_WITHIN_MS = 10_000
-TABLE = "sessions"
 
 
 class Hub:
@@ -58,12 +57,10 @@ class Hub:
         self.fanout = fanout
         self._connections: set[Connection] = set()
         self._connections_by_client_id: dict[str, Connection] = {}
-        self._states_by_client_id: dict[str, SessionState] = {}
-        self._expires_at_ms_by_client_id: dict[str, int] = {}
-        self._saved: set[str] = set()
+        self.sessions = Sessions(clock, ingest, self._subscriber_of, self._positions_of)
+        self.shared = SharedGroups(fanout, is_ordered=options.shared_order == "ordered")
         self._is_stopping = False
         self.failures = 0
-        ingest.write_state = self._write_state
 
     @property
     def connected(self) -> int:
@@ -105,33 +102,61 @@ class Hub:
             earlier.perform(TakenOver())
         elif len(self._connections_by_client_id) >= self.options.connections_max:
             return ConnectRefused(ReasonCode.SERVER_BUSY)
-        state = self._states_by_client_id.pop(wish.client_id, None)
-        self._expires_at_ms_by_client_id.pop(wish.client_id, None)
+        state = self.sessions.take(wish.client_id)
         is_present = state is not None and not wish.is_clean
         if state is None or wish.is_clean:
+            if state is not None:
+                self._end(state)
             state = SessionState(wish.client_id)
-            if wish.client_id in self._saved:
-                self._forget(wish.client_id)
+        # A client that comes back in time has no will to be published [MQTT5-3.1.3-9].
+        state.will = None
         state.expiry_ms = wish.expiry_ms
         self._connections_by_client_id[wish.client_id] = connection
         return Opened(state, is_present)
 
+    def _end(self, state: SessionState) -> None:
+        """A session is over: its will fires, its groups lose a holder, the disk forgets it."""
+        state.expiry_ms = 0
+        self.sessions.publish_will(state)
+        self.sessions.forget(state.client_id)
+        for grant in state.grants_by_filter.values():
+            self._release(state.client_id, grant)
+
+    def _release(self, client_id: str, grant: Grant) -> None:
+        if grant.is_shared:
+            puts = self.shared.release(client_id, grant.topic_filter)
+            if puts:
+                self.ingest.submit_puts(puts)
+
     def attach(self, connection: Connection) -> None:
         """Make a connection that was just accepted a reader of the log."""
-        subscriber = Subscriber(connection.session, connection.write, self.save)
+        subscriber = Subscriber(connection.session, connection.write, self.sessions.save)
         connection.subscriber = subscriber
         state = subscriber.state
         for grant in state.grants_by_filter.values():
-            if grant.topic_filter in state.replays:
-                self._replay(subscriber, grant, state.replays[grant.topic_filter])
-            else:
-                self.fanout.tree.add(grant.pattern, subscriber, grant)
+            self._begin(subscriber, grant, state.replays.get(grant.topic_filter), is_new=False)
         state.replays = {}
         if state.positions is not None:
             positions, state.positions = state.positions, None
             subscriber.leave_tail()
             subscriber.positions = dict(positions)
             subscriber.start(asyncio.ensure_future(self._bring_back(subscriber)))
+
+    def _begin(
+        self,
+        subscriber: Subscriber,
+        grant: Grant,
+        positions: dict[Slot, int] | None = None,
+        *,
+        is_new: bool,
+    ) -> None:
+        """Deliver what a grant asks for, in its own way."""
+        if grant.is_shared:
+            self.shared.join(subscriber, grant)
+        elif grant.start and (is_new or positions is not None):
+            self._replay(subscriber, grant, positions)
+        else:
+            self.fanout.tree.add(grant.pattern, subscriber, grant)
 
     async def _bring_back(self, subscriber: Subscriber) -> None:
         await self.fanout.redeliver(subscriber)
@@ -142,10 +167,7 @@ class Hub:
         subscriber = connection.subscriber
         if subscriber is not None:
             for grant in grants:
-                if grant.start:
-                    self._replay(subscriber, grant, None)
-                else:
-                    self.fanout.tree.add(grant.pattern, subscriber, grant)
+                self._begin(subscriber, grant, is_new=True)
 
     def _replay(
         self, subscriber: Subscriber, grant: Grant, positions: dict[Slot, int] | None
@@ -164,7 +186,7 @@ class Hub:
         if subscriber is None or not grants:
             return
         # Behind the SUBACK, which may be waiting for the same commit.
-        self.save(
+        self.sessions.save(
             subscriber.state,
             lambda: subscriber.start(
                 asyncio.ensure_future(self.fanout.send_retained(subscriber, grants))
@@ -176,14 +198,31 @@ class Hub:
         subscriber = connection.subscriber
         if subscriber is not None:
             for topic_filter in topic_filters:
-                replaying = subscriber.replaying.pop(topic_filter, None)
-                if replaying is not None:
-                    replaying.cancel()
-                pattern = Grant(topic_filter, 0).pattern
-                self.fanout.tree.remove(pattern, subscriber)
-                plain = subscriber.state.grants_by_filter.get(pattern)
-                if plain is not None:
-                    self.fanout.tree.add(pattern, subscriber, plain)
+                self._cease(subscriber, Grant(topic_filter, 0))
+                self._release(subscriber.client_id, Grant(topic_filter, 0))
+
+    def _cease(self, subscriber: Subscriber, grant: Grant) -> None:
+        """Undo what `_begin` did."""
+        replaying = subscriber.replaying.pop(grant.topic_filter, None)
+        if replaying is not None:
+            replaying.cancel()
+        if grant.is_shared:
+            self.shared.leave(subscriber, grant.topic_filter)
+            return
+        self.fanout.tree.remove(grant.pattern, subscriber)
+        plain = subscriber.state.grants_by_filter.get(grant.pattern)
+        if plain is not None and plain.topic_filter != grant.topic_filter:
+            self.fanout.tree.add(grant.pattern, subscriber, plain)
+
+    def publish_will(self, state: SessionState, will: Will) -> None:
+        """Publish a will, now or after its delay.
+
+        Spec: MQTT5 §3.1.2.5, §3.1.3.2.2 [MQTT5-3.1.2-8] [MQTT5-3.1.3-9]
+        """
+        if will.properties.will_delay_interval_s and state.is_kept:
+            state.will = will
+        else:
+            self.ingest.submit_will(state.client_id, will)
 
     def keep(self, connection: Connection, state: SessionState) -> None:
         """Take a session's state back when its connection is over.
@@ -195,54 +234,32 @@ class Hub:
         subscriber = connection.subscriber
         connection.subscriber = None
         if subscriber is not None:
+            state.positions = dict(self.fanout.positions_of(subscriber))
+            state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
             subscriber.leave()
             for grant in state.grants_by_filter.values():
-                self.fanout.tree.remove(grant.pattern, subscriber)
-            state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
-            state.positions = dict(self.fanout.positions_of(subscriber))
-        if not state.is_kept or len(self._states_by_client_id) >= self.options.sessions_max:
-            if state.client_id in self._saved:
-                self._forget(state.client_id)
-            return
-        self.ingest.save(state)
-        self._hold(state)
-
-    def _hold(self, state: SessionState) -> None:
-        """Keep a state for its client's return, until it expires."""
-        self._states_by_client_id[state.client_id] = state
-        if state.expiry_ms is not None:
-            expires_at_ms = self.clock.monotonic_ms() + state.expiry_ms
-            self._expires_at_ms_by_client_id[state.client_id] = expires_at_ms
-
-    # -- session states on disk
-
-    def save(self, state: SessionState, on_durable: Callable[[], None]) -> None:
-        """Call back when the state would survive a crash; at once when it need not."""
-        if state.is_kept:
-            self.ingest.save(state, on_durable)
+                self._cease(subscriber, grant)
+        if state.is_kept and len(self.sessions) < self.options.sessions_max:
+            self.sessions.put(state)
         else:
-            on_durable()
+            self._end(state)
 
-    def _write_state(self, state: SessionState, receiving: Sequence[bytes]) -> Put:
-        """A state as the table keeps it, with where its client stands now."""
-        self._saved.add(state.client_id)
-        connection = self._connections_by_client_id.get(state.client_id)
-        subscriber = None if connection is None else connection.subscriber
-        positions = state.positions or self.fanout.positions
-        if subscriber is not None:
-            positions = self.fanout.positions_of(subscriber)
-            state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
-        return Put(TABLE, state.client_id, encode_state(state, positions, receiving))
+    def _subscriber_of(self, client_id: str) -> Subscriber | None:
+        connection = self._connections_by_client_id.get(client_id)
+        return None if connection is None else connection.subscriber
 
-    def _forget(self, client_id: str) -> None:
-        self._saved.discard(client_id)
-        self.ingest.submit_puts([Put(TABLE, client_id, None)])
+    def _positions_of(self, subscriber: Subscriber | None) -> Mapping[Slot, int]:
+        if subscriber is None:
+            return self.fanout.positions
+        return self.fanout.positions_of(subscriber)
 
     async def load(self, store: StreamStore) -> None:
-        """Read the states that outlived the last run; their time begins anew."""
-        for client_id, encoded in await store.table(TABLE).items():
-            self._saved.add(client_id)
-            self._hold(decode_state(client_id, encoded))
+        """Read what outlived the last run: groups, then the sessions that hold them."""
+        await self.shared.load(store)
+        for state in await self.sessions.load(store):
+            for grant in state.grants_by_filter.values():
+                if grant.is_shared:
+                    self.shared.hold(state.client_id, grant.topic_filter)
 
     # -- time
 
@@ -251,15 +268,12 @@ class Hub:
         now_ms = self.clock.monotonic_ms()
         for connection in list(self._connections):
             self._check(connection, now_ms)
-        expired = [
-            client_id
-            for client_id, expires_at_ms in self._expires_at_ms_by_client_id.items()
-            if expires_at_ms <= now_ms
-        ]
-        for client_id in expired:
-            del self._states_by_client_id[client_id]
-            del self._expires_at_ms_by_client_id[client_id]
-            self._forget(client_id)
+        for state in self.sessions.expire():
+            for grant in state.grants_by_filter.values():
+                self._release(state.client_id, grant)
+        puts = self.shared.changes()
+        if puts:
+            self.ingest.submit_puts(puts)
         for connection in self._connections_by_client_id.values():
             subscriber = connection.subscriber
             if subscriber is not None and subscriber.is_dirty and subscriber.state.is_kept:
@@ -304,3 +318,6 @@ class Hub:
         for connection in list(self._connections):
             connection.perform(ServerStopping())
             connection.close()
+        puts = self.shared.changes()
+        if puts:
+            self.ingest.submit_puts(puts)

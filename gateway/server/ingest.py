@@ -147,8 +147,8 @@ class Ingest:
         flags = bytes(batch.flags)
         return cut_runs(routes, batch.payloads, flags, client_id, now_ms, batch.properties)
 
-    def submit_will(self, client_id: str, will: Will) -> None:
-        """Take a will message; nobody waits for it."""
+    def submit_will(self, client_id: str, will: Will, state: SessionState | None = None) -> None:
+        """Take a will message; `state` is saved with it."""
         own = encode_properties(will.properties._replace(will_delay_interval_s=None))
         flags = will.qos << 1 | (Flag.RETAIN if will.retain else 0)
         batch = PublishBatch([], [will.payload], [flags], (), [own] if own else None)
@@ -159,7 +159,8 @@ class Ingest:
             return
         runs = self._cut([route], batch, client_id)
         puts = retained_puts(runs, self._retained)
-        self._take(Submission(runs=runs, puts=puts, size_bytes=len(will.payload)))
+        size = len(will.payload) + RECORD_BYTES
+        self._take(Submission(runs=runs, puts=puts, size_bytes=size, state=state))
 
     def save(self, state: SessionState, on_durable: Callable[[], None] | None = None) -> None:
         """Write a session state with the next commit."""

@@ -30,4 +30,5 @@ class ServerOptions:
     uncommitted_bytes_max: int = 32 << 20
     outbox_bytes_max: int = 4 << 20
     refuse_after_ms: int = 10_000
+    shared_order: str = "ordered"
     backlog: int = 4_096

@@ -39,6 +39,7 @@ class Subscriber:
         self._write = write
         self._save = save
         self._room = asyncio.Event()
+        self.on_room: list[Callable[[], object]] = []
         self._unsaved: list[list[bytes]] = []
 
     def flush(self) -> None:
@@ -75,19 +76,29 @@ class Subscriber:
         """The socket takes no more."""
         self.is_clogged = True
 
+    @property
+    def can_take(self) -> bool:
+        """Whether a QoS 1 or 2 message may be sent now."""
+        return self.delivery.has_room and not self.is_clogged
+
     def unclog(self) -> None:
         """The socket takes bytes again."""
         self.is_clogged = False
-        self._room.set()
+        self._tell_room()
 
     def resume(self) -> None:
         """The client acknowledged something."""
         self.is_dirty = True
+        self._tell_room()
+
+    def _tell_room(self) -> None:
         self._room.set()
+        for tell in self.on_room:
+            tell()
 
     async def wait_for_room(self) -> None:
         """Return when the window and the socket can take another message."""
-        while self.is_clogged or not self.delivery.has_room:
+        while not self.can_take:
             self._room.clear()
             await self._room.wait()
 

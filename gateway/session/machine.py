@@ -203,7 +203,6 @@ class Session:
             server_keep_alive_s=None if keep_alive_s == connect.keep_alive_s else keep_alive_s,
             assigned_client_id=None if connect.client_id else self.client_id,
             topic_alias_maximum=self._options.topic_alias_maximum,
-            shared_subscription_available=0,
         )
 
     def _refused(self, refused: ConnectRefused) -> list[Effect]:
@@ -390,8 +389,8 @@ def _wants_retained(grant: Grant, held: Mapping[str, Grant]) -> bool:
 
     Spec: MQTT5 §3.8.3.1 [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
     """
-    if grant.start:
-        # History has the messages themselves.
+    if grant.start or grant.is_shared:
+        # History has the messages themselves; a group has read them long ago.
         return False
     is_new = grant.topic_filter not in held
     return grant.retain_handling == 0 or (grant.retain_handling == 1 and is_new)

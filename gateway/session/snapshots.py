@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from gateway.mqtt import Will
 from gateway.session.state import Grant, Position, SessionState
 
 FORMAT = 1
@@ -27,6 +28,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     last_packet_id: int
     positions: list[tuple[str, int, int]]
     replays: list[tuple[str, list[tuple[str, int, int]]]]
+    will: Will | None
 
 
 DECODER = msgspec.msgpack.Decoder(Snapshot)
@@ -52,6 +54,7 @@ def encode_state(
         state.last_packet_id,
         _rows(positions),
         [(topic_filter, _rows(own)) for topic_filter, own in state.replays.items()],
+        state.will,
     )
     return ENCODER.encode(snapshot)
 
@@ -74,6 +77,7 @@ def decode_state(client_id: str, encoded: bytes) -> SessionState:
         dict.fromkeys(snapshot.received),
         snapshot.last_packet_id,
         _positions(snapshot.positions),
+        snapshot.will,
         {topic_filter: _positions(rows) for topic_filter, rows in snapshot.replays},
     )
 

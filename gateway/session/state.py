@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gateway.mqtt import Will
+
 PACKET_ID_MAX = 0xFFFF
 REPLAY_PREFIX = "$replay/"
+SHARE_PREFIX = "$share/"
 
 
 class Position(NamedTuple):
     """Where one delivered record lies in the log, and the QoS it was delivered with.
 
     A retained message that a subscription brought has no place of its own: `stream` is empty, and
-    `topic` says which it was.
+    `topic` says which it was. `share` is the shared subscription that it was sent for, if any.
     """
 
     stream: str
@@ -22,6 +25,7 @@ class Position(NamedTuple):
     offset: int
     qos: int
     topic: str = ""
+    share: str = ""
 
 
 class Grant(NamedTuple):
@@ -42,9 +46,13 @@ class Grant(NamedTuple):
     start: str = ""
 
     @property
+    def is_shared(self) -> bool:
+        return self.topic_filter.startswith(SHARE_PREFIX)
+
+    @property
     def pattern(self) -> str:
-        """The filter that topics must match: what stands behind `$replay/<start>/`."""
-        if self.topic_filter.startswith(REPLAY_PREFIX):
+        """The filter that topics must match, without what stands before it."""
+        if self.topic_filter.startswith((REPLAY_PREFIX, SHARE_PREFIX)):
             return self.topic_filter.split("/", 2)[2]
         return self.topic_filter
 
@@ -57,9 +65,9 @@ class SessionState:
     holds what was sent and neither acknowledged (QoS 1) nor received (QoS 2); `releasing` what the
     client received and has not completed; `received` the QoS 2 messages that the client has not
     released. `positions` says where delivery goes on, by (stream, partition), for a session that is
-    not at the tail; None means at the tail. `replays` says the same of each subscription that is
-    still being served history. `expiry_ms` is how long the state outlives its
-    connection; None keeps it for ever.
+    not at the tail; None means at the tail. `will` is a will message that waits for its delay.
+    `replays` says where each subscription is that is still being served history. `expiry_ms` is how
+    long the state outlives its connection; None keeps it for ever.
 
     Spec: MQTT5 §4.1, MQTT311 §3.1.2.4
     """
@@ -72,6 +80,7 @@ class SessionState:
     received: dict[bytes, None] = field(default_factory=dict)
     last_packet_id: int = 0
     positions: Mapping[tuple[str, int], int] | None = None
+    will: Will | None = None
     replays: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
 
     @property

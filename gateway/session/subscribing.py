@@ -9,9 +9,8 @@ from datetime import datetime
 from gateway.errors import MqttError
 from gateway.mqtt import ReasonCode, Subscribe, Subscription, check_topic_filter
 from gateway.session.options import SessionOptions
-from gateway.session.state import REPLAY_PREFIX, Grant
+from gateway.session.state import REPLAY_PREFIX, SHARE_PREFIX, Grant
 
-SHARE_PREFIX = "$share/"
 START_PROPERTY = "penstock-start"
 START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+")
 
@@ -81,8 +80,9 @@ def _refusal(subscription: Subscription, options: SessionOptions, start: str) ->
         return ReasonCode.TOPIC_FILTER_INVALID
     if topic_filter.startswith(REPLAY_PREFIX):
         topic_filter = topic_filter[len(REPLAY_PREFIX) :].partition("/")[2]
-    if topic_filter.startswith(SHARE_PREFIX):
-        return ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+    if start and topic_filter.startswith(SHARE_PREFIX):
+        # A group has one position; a member can't choose another.
+        return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
     if topic_filter.count("/") >= options.topic_levels_max:
         return ReasonCode.TOPIC_FILTER_INVALID
     try:

@@ -1,0 +1,292 @@
+"""Shared subscriptions: a group reads the log with one cursor, and each event goes to one member.
+
+Theory of operation
+-------------------
+A group has positions of its own, like any reader. One task per group reads on while there are
+members, chooses a member for each event and waits until that one can take it. What a member has not
+acknowledged when it leaves comes back and goes to another, before anything newer. In `ordered`
+groups a device's events stay with one member as long as any of them is unacknowledged; which member
+that is, is decided by a hash of both, so that members coming and going move few devices. In
+`balanced` groups each event goes to the next member that has room. What is saved is where the group
+stands and what is unacknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.events import RecordBatch
+from gateway.mqtt import matches
+from gateway.server.fanout import YIELD_EVERY, Fanout
+from gateway.server.subscriber import Slot, Subscriber
+from gateway.session import Grant, Outgoing, Position, Terms
+from gateway.store import Put, StreamStore
+
+TABLE = "shares"
+OWNERS_MAX = 100_000
+
+
+class SavedGroup(msgspec.Struct, array_like=True):
+    """A group on disk: where it stands, and what was sent and not acknowledged."""
+
+    positions: list[tuple[str, int, int]]
+    unacknowledged: list[Position]
+
+
+@dataclass(slots=True, eq=False)
+class Owner:
+    """Which member has the events of a device, and which of them it has not acknowledged."""
+
+    member: Subscriber
+    packet_ids: set[bytes] = field(default_factory=set)
+
+
+class SharedGroup:
+    """The members of one `$share/<group>/<filter>` and their common cursor."""
+
+    def __init__(self, fanout: Fanout, topic_filter: str, *, is_ordered: bool) -> None:
+        self.topic_filter = topic_filter
+        self.positions: dict[Slot, int] = dict(fanout.positions)
+        self.members: dict[Subscriber, Terms] = {}
+        self.is_dirty = True
+        self._fanout = fanout
+        self._pattern = Grant(topic_filter, 0).pattern
+        self._is_ordered = is_ordered
+        self._returned: deque[Position] = deque()
+        self._owners: dict[str, Owner] = {}
+        self._is_wanted_by_topic: dict[str, bool] = {}
+        self._changed = asyncio.Event()
+        self._turn = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def restore(self, saved: SavedGroup) -> None:
+        """Stand where an earlier run stood; what was unacknowledged goes out again."""
+        for stream, partition, offset in saved.positions:
+            if (stream, partition) in self.positions:
+                self.positions[stream, partition] = offset
+        self._returned.extend(saved.unacknowledged)
+
+    def snapshot(self) -> SavedGroup:
+        """What must survive."""
+        positions = [(*slot, offset) for slot, offset in self.positions.items()]
+        return SavedGroup(positions, [*self._returned, *self._unacknowledged()])
+
+    def _unacknowledged(self) -> Iterable[Position]:
+        for member in self.members:
+            for position in member.state.in_flight.values():
+                if position.share == self.topic_filter:
+                    yield position
+
+    def add(self, member: Subscriber, grant: Grant) -> None:
+        """Let a member take its share from now on."""
+        if member not in self.members:
+            member.on_room.append(self._changed.set)
+        self.members[member] = Terms.of([grant])
+        self._changed.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"share {self.topic_filter}")
+
+    def remove(self, member: Subscriber) -> None:
+        """Let a member go; what it has not acknowledged goes to the others."""
+        if self.members.pop(member, None) is None:
+            return
+        member.on_room.remove(self._changed.set)
+        in_flight = member.state.in_flight
+        own = [one for one, place in in_flight.items() if place.share == self.topic_filter]
+        self._returned.extend(in_flight.pop(packet_id) for packet_id in own)
+        self._owners = {
+            device: owner for device, owner in self._owners.items() if owner.member is not member
+        }
+        self.is_dirty = True
+        self._changed.set()
+        if not self.members and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _run(self) -> None:
+        tail = self._fanout.store.tail(self._fanout.streams, dict(self.positions))
+        reading: asyncio.Future[Sequence[RecordBatch]] | None = None
+        try:
+            while True:
+                await self._send_returned()
+                reading = reading or asyncio.ensure_future(tail.next())
+                self._changed.clear()
+                await self._first_of(reading)
+                if reading.done():
+                    for batch in reading.result():
+                        await self._share_out(batch)
+                    reading = None
+                    self._flush()
+        finally:
+            if reading is not None:
+                reading.cancel()
+            tail.close()
+
+    async def _first_of(self, reading: asyncio.Future[Sequence[RecordBatch]]) -> None:
+        """Return when there is something to read, or the members have changed."""
+        changed = asyncio.ensure_future(self._changed.wait())
+        waiting: list[asyncio.Future[Any]] = [reading, changed]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+
+    async def _send_returned(self) -> None:
+        while self._returned:
+            position = self._returned[0]
+            found = await self._fanout.find(position)
+            if found is not None:
+                topic, device, message = found
+                await self._send(device or topic, message, position)
+            self._returned.popleft()
+        self._flush()
+
+    async def _share_out(self, batch: RecordBatch) -> None:
+        slot = (batch.stream, batch.partition)
+        offset = batch.base_offset
+        for run in batch.runs:
+            for index, origin in enumerate(run.origins):
+                if offset >= self.positions[slot] and self._wants(origin.topic):
+                    message = self._fanout.message(run, index)
+                    if message is not None:
+                        await self._send_returned()
+                        place = Position(*slot, offset, message.qos, share=self.topic_filter)
+                        await self._send(origin.device, message, place)
+                offset += 1
+                self.positions[slot] = max(offset, self.positions[slot])
+                if offset % YIELD_EVERY == 0:
+                    self._flush()
+                    await asyncio.sleep(0)
+        self.is_dirty = True
+
+    async def _send(self, device: str, message: Outgoing, position: Position) -> None:
+        """Give an event to a member, as soon as one can take it."""
+        while True:
+            member = self._choose(device)
+            if member is not None and member.delivery.offer(
+                message, self.members[member], position
+            ):
+                self._note_owner(device, member)
+                self._fanout.delivered += 1
+                return
+            self._flush()
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _choose(self, device: str) -> Subscriber | None:
+        """The member whose turn it is; None when it can take nothing now."""
+        if not self._is_ordered:
+            members = list(self.members)
+            for step in range(len(members)):
+                member = members[(self._turn + step) % len(members)]
+                if member.can_take:
+                    self._turn += step + 1
+                    return member
+            return None
+        owner = self._owners.get(device)
+        if owner is not None:
+            owner.packet_ids &= owner.member.state.in_flight.keys()
+            if owner.packet_ids:
+                return owner.member if owner.member.can_take else None
+        if not self.members:
+            return None
+        member = max(self.members, key=lambda one: _weight(device, one.client_id))
+        return member if member.can_take else None
+
+    def _note_owner(self, device: str, member: Subscriber) -> None:
+        packet_id = next(reversed(member.state.in_flight), None)
+        if not self._is_ordered or packet_id is None:
+            # QoS 0 is done when it is sent: the hash alone keeps the device where it is.
+            return
+        owner = self._owners.get(device)
+        if owner is None or owner.member is not member:
+            owner = self._owners[device] = Owner(member)
+        owner.packet_ids.add(packet_id)
+        if len(self._owners) > OWNERS_MAX:
+            self._owners = {
+                name: one
+                for name, one in self._owners.items()
+                if one.packet_ids & one.member.state.in_flight.keys()
+            }
+
+    def _wants(self, topic: str) -> bool:
+        wanted = self._is_wanted_by_topic.get(topic)
+        if wanted is None:
+            if len(self._is_wanted_by_topic) > OWNERS_MAX:
+                self._is_wanted_by_topic.clear()
+            wanted = self._is_wanted_by_topic[topic] = matches(self._pattern, topic)
+        return wanted
+
+    def _flush(self) -> None:
+        for member in self.members:
+            member.flush()
+
+
+def _weight(device: str, client_id: str) -> bytes:
+    """How strongly a device belongs to a member: rendezvous hashing moves few devices.
+
+    A CRC will not do: it is linear, so one member would outweigh the others for every device.
+    """
+    return hashlib.blake2b(f"{device}\n{client_id}".encode(), digest_size=8).digest()
+
+
+class SharedGroups:
+    """Every group by its filter, with how many sessions hold it."""
+
+    def __init__(self, fanout: Fanout, *, is_ordered: bool) -> None:
+        self._fanout = fanout
+        self._is_ordered = is_ordered
+        self._groups: dict[str, SharedGroup] = {}
+        self._holders: dict[str, set[str]] = {}
+
+    async def load(self, store: StreamStore) -> None:
+        """Read where the groups of the last run stood."""
+        for topic_filter, encoded in await store.table(TABLE).items():
+            self._group(topic_filter).restore(msgspec.msgpack.decode(encoded, type=SavedGroup))
+
+    def _group(self, topic_filter: str) -> SharedGroup:
+        group = self._groups.get(topic_filter)
+        if group is None:
+            group = SharedGroup(self._fanout, topic_filter, is_ordered=self._is_ordered)
+            self._groups[topic_filter] = group
+        return group
+
+    def hold(self, client_id: str, topic_filter: str) -> None:
+        """A session has subscribed: the group lives as long as one does."""
+        self._holders.setdefault(topic_filter, set()).add(client_id)
+        self._group(topic_filter)
+
+    def join(self, member: Subscriber, grant: Grant) -> None:
+        """A connected client takes its share."""
+        self.hold(member.client_id, grant.topic_filter)
+        self._group(grant.topic_filter).add(member, grant)
+
+    def leave(self, member: Subscriber, topic_filter: str) -> None:
+        """A client is gone, or has unsubscribed."""
+        group = self._groups.get(topic_filter)
+        if group is not None:
+            group.remove(member)
+
+    def release(self, client_id: str, topic_filter: str) -> list[Put]:
+        """A session has no such subscription any more; returns the changes on disk."""
+        holders = self._holders.get(topic_filter, set())
+        holders.discard(client_id)
+        if holders:
+            return []
+        self._holders.pop(topic_filter, None)
+        self._groups.pop(topic_filter, None)
+        return [Put(TABLE, topic_filter, None)]
+
+    def changes(self) -> list[Put]:
+        """What must be written of the groups that have moved."""
+        puts: list[Put] = []
+        for topic_filter, group in self._groups.items():
+            if group.is_dirty:
+                group.is_dirty = False
+                puts.append(Put(TABLE, topic_filter, msgspec.msgpack.encode(group.snapshot())))
+        return puts
