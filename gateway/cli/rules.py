@@ -8,13 +8,16 @@ from pathlib import Path
 
 import typer
 
+from gateway.cli.replay import replay
 from gateway.errors import DocumentInvalid
 from gateway.rules import RuleSet, RuleSpec, cost_of, load_rules, rule_paths, rules_schema
 
 KIB = 1 << 10
 MIB = 1 << 20
+GIB = 1 << 30
 
 app = typer.Typer(help="Check, list and replay rules.", no_args_is_help=True)
+app.command()(replay)
 
 PATHS = typer.Argument(..., help="Rule files, or folders of them.")
 JSON = typer.Option(False, "--json", help="Print one JSON object a line.")
@@ -80,8 +83,8 @@ def _summary_lines(paths: list[Path], rules: RuleSet) -> list[str]:
     for rule in rules.rules:
         cost = cost_of(rule)
         lines.append(
-            f"  {rule.id}: at most {cost.keys_max} keys; {_size(cost.key_bytes_at_1_hz)} for a key "
-            f"at one event a second; never more than {_size(cost.bytes_max)}"
+            f"  {rule.id}: {_size(cost.key_bytes_at_1_hz)} of state for a key at one event a second; "
+            f"at most {cost.keys_max} keys, {_size(cost.bytes_max)}"
         )
     return lines
 
@@ -138,6 +141,8 @@ def _line_of(rule: RuleSpec) -> str:
 
 
 def _size(size_bytes: int) -> str:
+    if size_bytes >= GIB:
+        return f"{size_bytes / GIB:.1f} GiB"
     if size_bytes >= MIB:
         return f"{size_bytes / MIB:.1f} MiB"
     return f"{size_bytes / KIB:.1f} KiB"
