@@ -1,0 +1,192 @@
+"""`penstock rules replay`: what rules would have said about the log that a gateway holds."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import typer
+
+from gateway.cli.main import fail
+from gateway.clock import SystemClock
+from gateway.documents import did_you_mean
+from gateway.errors import UnknownStream
+from gateway.events import RecordBatch
+from gateway.rules import (
+    TICKS_STREAM,
+    Engine,
+    RuleCounters,
+    RuleSet,
+    Transition,
+    load_rules,
+    spell_time,
+)
+from gateway.store import Place, Scan, StreamReader, offsets_at, open_reader, parse_place
+
+PLACES = "earliest, latest, @OFFSET, -1h or an ISO time"
+BAD_USAGE = 2
+PROGRESS_RECORDS = 100_000
+
+Key = tuple[str, int]
+
+
+def replay(
+    rules: list[Path] = typer.Option(..., "--rules", help="Rule files, or folders of them."),
+    data: Path = typer.Option(Path("penstock-data"), "--data", help="Data directory."),
+    stream: list[str] = typer.Option(["telemetry"], help="Stream to read; may be repeated."),
+    start: str = typer.Option("earliest", "--from", help=f"Where to begin: {PLACES}."),
+    stop: str = typer.Option("latest", "--to", help=f"Where to end, that excluded: {PLACES}."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
+) -> None:
+    """Run rules over the log, beside a running gateway or on a stopped one, and print alarms.
+
+    Nothing is written or published. The same log and rules print the same lines each time.
+    """
+    now_ms = SystemClock().now_ms()
+    wish = Wish(tuple(stream), _place(start, now_ms, "--from"), _place(stop, now_ms, "--to"))
+    printer = Printer(json_line if json else text_line)
+    counters = asyncio.run(_replay(data, load_rules(rules), wish, printer))
+    if not json:
+        for line in printer.summary(counters):
+            print(line)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which stretch of which streams is replayed."""
+
+    streams: tuple[str, ...]
+    start: Place
+    stop: Place
+
+
+class Printer:
+    """Prints transitions as they come, and counts."""
+
+    def __init__(self, show: Callable[[Transition], str]) -> None:
+        self._show = show
+        self._records = 0
+        self._transitions: Counter[tuple[str, str]] = Counter()
+        self._shows_progress = sys.stderr.isatty() and not sys.stdout.isatty()
+
+    def take(self, batch: RecordBatch, outputs: Sequence[object]) -> None:
+        """Print what a batch has caused."""
+        if batch.stream != TICKS_STREAM:
+            self._count_records(batch.count)
+        for output in outputs:
+            if isinstance(output, Transition):
+                self._transitions[output.rule, output.event] += 1
+                print(self._show(output))
+
+    def summary(self, counters: Mapping[str, RuleCounters]) -> list[str]:
+        """What came of it, for people, rule by rule."""
+        lines = [f"{self._records} records replayed"]
+        for rule, met in counters.items():
+            steps = [
+                f"{self._transitions[rule, event]} {event}"
+                for event in ("raised", "changed", "cleared")
+                if event != "changed" or self._transitions[rule, event]
+            ]
+            for count, what in ((met.late, "late"), (met.early, "early")):
+                if count:
+                    steps.append(f"{count} {what} {'event' if count == 1 else 'events'}")
+            lines.append(f"  {rule}: {', '.join(steps)}")
+        return lines
+
+    def _count_records(self, count: int) -> None:
+        before, self._records = self._records, self._records + count
+        if self._shows_progress and before // PROGRESS_RECORDS != self._records // PROGRESS_RECORDS:
+            print(f"penstock: {self._records:,} records replayed", file=sys.stderr)
+
+
+def json_line(transition: Transition) -> str:
+    """The transition for programs; the first eight fields say what every reader needs."""
+    fields = transition.as_mapping()
+    first = ("rule", "key", "event", "time", "severity", "message", "partition", "offset")
+    rest = ("n", "since", "reason", "stream", "id")
+    return orjson.dumps({name: fields[name] for name in (*first, *rest)}).decode()
+
+
+def text_line(transition: Transition) -> str:
+    """The transition for people; nothing in it can move a terminal's cursor."""
+    time = spell_time(transition.time_ms)
+    line = (
+        f"{time}  {transition.event:<7}  {transition.severity:<8}  {transition.rule}  "
+        f"{transition.key}  {transition.message}"
+    )
+    return line if line.isprintable() else line.encode("unicode_escape").decode()
+
+
+async def _replay(
+    data: Path, rules: RuleSet, wish: Wish, printer: Printer
+) -> Mapping[str, RuleCounters]:
+    engine = Engine(rules.rules)
+    reader = await open_reader(data)
+    try:
+        async for batch in read(reader, wish):
+            printer.take(batch, engine.feed([batch]))
+    finally:
+        await reader.close()
+    return engine.counters
+
+
+async def read(reader: StreamReader, wish: Wish) -> AsyncIterator[RecordBatch]:
+    """The batches of a stretch, with the ticks among them, in the order of their commits.
+
+    Raises:
+        UnknownStream: there is no such stream; says which there are.
+    """
+    partitions = await _partitions(reader, wish.streams)
+    ticks = await _partitions(reader, (TICKS_STREAM,), required=False)
+    # An offset says nothing about the ticks: all of them count, up to the last event.
+    is_by_offset = wish.start.kind == "offset", wish.stop.kind == "offset"
+    tick_start = Place("earliest") if is_by_offset[0] else wish.start
+    tick_stop = Place("latest") if is_by_offset[1] else wish.stop
+    starts = await offsets_at(reader, partitions, wish.start)
+    stops = await offsets_at(reader, partitions, wish.stop)
+    starts |= await offsets_at(reader, ticks, tick_start)
+    stops |= await offsets_at(reader, ticks, tick_stop)
+    scan = Scan(reader, starts, stops)
+    held: list[RecordBatch] = []
+    async for batch in scan.batches():
+        if batch.stream == TICKS_STREAM and is_by_offset[1]:
+            held.append(batch)
+            continue
+        for tick in held:
+            yield tick
+        held.clear()
+        yield batch
+    for gap in scan.gaps:
+        print(
+            f"penstock: {gap.stream}/{gap.partition}: "
+            f"offsets {gap.start_offset} to {gap.stop_offset - 1} are {gap.cause}",
+            file=sys.stderr,
+        )
+
+
+async def _partitions(
+    reader: StreamReader, streams: Sequence[str], *, required: bool = True
+) -> list[Key]:
+    specs = {spec.name: spec for spec in await reader.streams()}
+    found = []
+    for stream in streams:
+        spec = specs.get(stream)
+        if spec is not None:
+            found += [(stream, partition) for partition in range(spec.partitions)]
+        elif required:
+            guess = did_you_mean(stream, specs) or ";"
+            known = ", ".join(specs) or "none"
+            raise UnknownStream(f"no stream {stream!r}{guess} there are: {known}")
+    return found
+
+
+def _place(text: str, now_ms: int, option: str) -> Place:
+    place = parse_place(text, now_ms)
+    if place is None:
+        fail(f"{option} {text!r} is no place in the log; use {PLACES}", BAD_USAGE)
+    return place
