@@ -83,8 +83,8 @@ def _summary_lines(paths: list[Path], rules: RuleSet) -> list[str]:
     for rule in rules.rules:
         cost = cost_of(rule)
         lines.append(
-            f"  {rule.id}: {_size(cost.key_bytes_at_1_hz)} of state for a key at one event a second; "
-            f"at most {cost.keys_max} keys, {_size(cost.bytes_max)}"
+            f"  {rule.id}: {_size(cost.key_bytes_at_1_hz)} of state for a key at one event a "
+            f"second; at most {cost.keys_max} keys, {_size(cost.bytes_max)}"
         )
     return lines
 
