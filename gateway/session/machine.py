@@ -21,10 +21,12 @@ from enum import Enum, auto
 from typing import Any, ClassVar
 
 from gateway.mqtt import (
+    REASON_CODES_ALLOWED,
     Auth,
     Connack,
     Connect,
     Disconnect,
+    PacketType,
     Pingreq,
     Pingresp,
     Properties,
@@ -35,6 +37,7 @@ from gateway.mqtt import (
     Pubrec,
     Pubrel,
     ReasonCode,
+    Sender,
     Suback,
     Subscribe,
     Unsuback,
@@ -73,7 +76,7 @@ from gateway.session.inputs import (
     TakenOver,
 )
 from gateway.session.options import SessionOptions
-from gateway.session.receiving import Receiving
+from gateway.session.receiving import NO_PACKET_ID, Receiving
 from gateway.session.state import Grant, SessionState
 from gateway.session.subscribing import check_subscriptions
 
@@ -239,6 +242,9 @@ class Session:
         return [Resume()]
 
     def _pubacks(self, pubacks: Pubacks) -> list[Effect]:
+        if NO_PACKET_ID in pubacks.packet_ids:
+            # [MQTT5-2.2.1-4] [MQTT311-2.3.1-4]: we never sent anything under it.
+            return self._fail(ReasonCode.PROTOCOL_ERROR)
         return self._delivered(pubacks.packet_ids)
 
     def _puback(self, puback: Puback) -> list[Effect]:
@@ -318,7 +324,10 @@ class Session:
         if self.phase is not Phase.CONNECTED:
             farewell = encode_refusal(reason_code, announced_version)
         elif self.version >= ProtocolVersion.V5:
-            farewell = encode_packet(Disconnect(ReasonCode(reason_code)), self.version)
+            said = ReasonCode(reason_code)
+            if said not in REASON_CODES_ALLOWED[PacketType.DISCONNECT, Sender.SERVER]:
+                said = ReasonCode.UNSPECIFIED_ERROR
+            farewell = encode_packet(Disconnect(said), self.version)
         effects: list[Effect] = [Send(farewell)] if farewell else []
         return [*effects, *self._close()]
 
