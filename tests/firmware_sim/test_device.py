@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import dataclasses
+from itertools import pairwise
+
+import pytest
+
+from firmware_sim.account import Ledger
+from firmware_sim.device import CATCH_UP_MAX, Device, RunPlan
+from firmware_sim.faults import FaultKind, FaultSpec
+from firmware_sim.line import LineOptions, Phase
+from firmware_sim.loader import load_scenario
+from firmware_sim.scenario import Field, FieldType
+from firmware_sim.signals import Constant
+from tests.firmware_sim.device_script import LINK, ROOMY, START_MS, DeviceScript, make_kind
+
+
+def fault(kind, every_ms=10_000, lasts_ms=0):
+    return FaultSpec(kind, every_ms, lasts_ms)
+
+
+def test_readings_carry_time_and_sequence_numbers_on_a_grid():
+    script = DeviceScript()
+    script.run(1_000)
+    assert script.seqs == list(range(10))
+    times = [reading["ts"] for reading in script.readings]
+    assert all(after - before == 100 for before, after in pairwise(times))
+    assert START_MS <= times[0] < START_MS + 100
+    assert [reading["value"] for reading in script.readings] == [at - START_MS for at in times]
+
+
+def test_a_rate_that_divides_no_millisecond_keeps_its_count():
+    script = DeviceScript(rate_hz=3.0)
+    script.run(60_000)
+    assert len(script.sent) == 180
+
+
+def test_a_late_shell_changes_neither_values_nor_times():
+    punctual, late = DeviceScript(link=ROOMY), DeviceScript(link=ROOMY)
+    punctual.run(3_000)
+    late.run(10)
+    late.now_ms += 2_990
+    for _ in range(3):
+        late.perform(late.device.advance(late.now_ms))
+    assert late.readings == punctual.readings
+
+
+def test_a_shell_that_was_away_for_long_gets_its_readings_in_portions():
+    script = DeviceScript(link=ROOMY)
+    script.device.advance(START_MS + 60_000)
+    assert script.account.tally.taken == CATCH_UP_MAX
+    assert script.device.next_due_ms < START_MS + 60_000
+
+
+def test_without_a_connection_readings_wait_and_the_oldest_make_room():
+    script = DeviceScript()
+    script.is_reachable = False
+    script.run(2_000)
+    assert script.sent == []
+    script.is_reachable = True
+    script.run(60_000)
+    lost = script.account.tally.overflowed
+    assert lost >= 10
+    assert script.seqs == list(range(lost, script.account.tally.taken))
+
+
+def test_the_buffer_never_exceeds_its_bound():
+    script = DeviceScript()
+    script.is_reachable = False
+    for _ in range(50):
+        script.run(100)
+        assert script.device.publisher.outbox.waiting <= LINK.buffer_max
+
+
+def test_what_is_unacknowledged_is_sent_again_with_dup_and_in_order():
+    script = DeviceScript()
+    script.acknowledges = False
+    script.run(300)
+    first = list(script.sent)
+    assert len(first) == 3
+    script.acknowledges = True
+    script.break_connection()
+    script.run(60)
+    again = script.sent[3:6]
+    assert again == [(seq, packet_id, True) for seq, packet_id, _ in first]
+
+
+def test_a_reconnect_loses_nothing():
+    script = DeviceScript([fault(FaultKind.RECONNECT, 1_000)])
+    script.run(20_000)
+    assert script.account.tally.faults["reconnect"] > 10
+    script.perform(script.device.settle(script.now_ms))
+    script.run(1_000)
+    assert sorted(set(script.seqs)) == list(range(script.account.tally.taken))
+    assert script.device.is_idle
+
+
+def test_lost_acknowledgements_lead_to_repeats_with_the_same_identifiers():
+    script = DeviceScript([fault(FaultKind.RESEND, 5_000, 350)])
+    script.run(20_000)
+    repeated = [(seq, packet_id) for seq, packet_id, dup in script.sent if dup]
+    originals = [(seq, packet_id) for seq, packet_id, dup in script.sent if not dup]
+    assert repeated
+    assert set(repeated) <= set(originals)
+
+
+def test_a_silent_device_takes_no_readings_and_stays_connected():
+    script = DeviceScript([fault(FaultKind.SILENCE, 10_000, 4_000)])
+    script.run(60_000)
+    times = [reading["ts"] for reading in script.readings]
+    gaps = [after - before for before, after in pairwise(times)]
+    long = [gap for gap in gaps if gap > 100]
+    assert long
+    assert all(4_000 <= gap <= 4_200 for gap in long)
+    assert all(gap % 100 == 0 for gap in gaps)
+    assert script.device.publisher.line.connects == 1
+    assert script.seqs == list(range(len(script.sent)))
+
+
+def test_radio_loss_delays_readings_and_loses_none_that_fit():
+    script = DeviceScript([fault(FaultKind.RADIO_LOSS, 20_000, 5_000)], link=ROOMY)
+    script.run(60_000)
+    script.perform(script.device.settle(script.now_ms))
+    script.run(1_000)
+    assert script.account.tally.faults["radio_loss"] >= 2
+    assert script.account.tally.overflowed == 0
+    assert sorted(set(script.seqs)) == list(range(script.account.tally.taken))
+
+
+def test_a_half_open_connection_is_noticed_by_its_silence():
+    script = DeviceScript([fault(FaultKind.HALF_OPEN, 30_000)])
+    while script.account.tally.faults["half_open"] == 0:
+        script.run(100)
+    sent = len(script.sent)
+    script.run(4_000)
+    assert len(script.sent) == sent
+    script.run(3_000)
+    assert script.device.publisher.line.losses == 1
+    assert any(dup for _, _, dup in script.sent)
+
+
+def test_power_loss_forgets_the_session_and_keeps_the_flash():
+    script = DeviceScript([fault(FaultKind.POWER_LOSS, 30_000, 3_000)], link=ROOMY)
+    script.acknowledges = False
+    while script.account.tally.faults["power_loss"] == 0:
+        script.run(100)
+    in_flight = {seq for seq, _, _ in script.sent[-4:]}
+    sent = len(script.sent)
+    script.acknowledges = True
+    script.run(3_500)
+    after = script.sent[sent:]
+    assert in_flight <= {seq for seq, _, _ in after}
+    assert not any(dup for _, _, dup in after)
+    assert script.account.tally.repeats >= len(in_flight)
+
+
+def test_a_fault_of_the_connection_spares_a_device_without_one():
+    script = DeviceScript([fault(FaultKind.RECONNECT, 1_000)])
+    script.is_reachable = False
+    script.run(5_000)
+    assert script.account.tally.faults["reconnect"] == 0
+
+
+def test_a_settled_device_takes_no_more_and_comes_back_at_once():
+    script = DeviceScript([fault(FaultKind.RADIO_LOSS, 20_000, 9_000)])
+    while script.device.phase is not Phase.RESTING or script.account.tally.taken == 0:
+        script.run(50)
+    script.run(500)
+    taken = script.account.tally.taken
+    script.perform(script.device.settle(script.now_ms))
+    script.run(1)
+    assert script.device.phase is Phase.UP
+    assert script.device.is_idle
+    script.run(60_000)
+    assert script.account.tally.taken == taken
+    assert script.device.next_due_ms is None
+
+
+def test_a_closed_device_is_never_due_again():
+    script = DeviceScript([fault(FaultKind.RECONNECT, 1_000)])
+    script.run(500)
+    script.device.close(script.now_ms)
+    assert script.device.next_due_ms is None
+
+
+def test_every_reading_is_acknowledged_whatever_befell_the_device():
+    faults = [fault(kind, 15_000, 1_000) for kind in FaultKind]
+    script = DeviceScript(faults, link=ROOMY)
+    script.run(200_000)
+    script.perform(script.device.settle(script.now_ms))
+    script.run(30_000)
+    tally = script.account.tally
+    assert set(tally.faults) == {kind.value for kind in FaultKind}
+    assert tally.acknowledged == tally.taken == tally.published
+    firsts = list(dict.fromkeys(script.seqs))
+    assert firsts == sorted(firsts)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (Field("x", Constant(2.3456)), 2.35),
+        (Field("x", Constant(-0.001)), 0.0),
+        (Field("x", Constant(2.6), FieldType.INTEGER), 3),
+        (Field("x", Constant(0.6), FieldType.BOOLEAN), True),
+        (Field("x", Constant(0.0), text="north"), "north"),
+    ],
+)
+def test_fields_are_written_as_their_type_says(field, value):
+    kind = dataclasses.replace(make_kind(), fields=(field,))
+    script = DeviceScript()
+    member = next(load_scenario("demo").members(1))._replace(kind=kind, name="pump-1")
+    account = Ledger(keeps_readings=True).open_account("pump-1")
+    script.device = Device(member, RunPlan(1, START_MS), LineOptions("pump-1"), account)
+    script.run(200)
+    shown = script.readings[0]["x"]
+    assert shown == value
+    assert type(shown) is type(value)
+    assert str(shown) != "-0.0"
