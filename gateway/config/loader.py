@@ -67,7 +67,7 @@ def load_config(path: Path | None) -> GatewayConfig:
     if top.get("version") is not None and top.integer("version") != 1:
         top.complain("version must be 1; a newer program wrote this file", "version")
     config = GatewayConfig(
-        data_dir=_path(top, "data", base) or GatewayConfig.data_dir,
+        data_dir=_path(top, "data", base) or GatewayConfig().data_dir,
         rules_path=_path(top, "rules", base),
         log_level=top.choice("log_level", ["debug", "info", "warning", "error"], "info"),
         device_topics=_device_topics(top),
@@ -134,8 +134,9 @@ def _stream(section: Section) -> StreamConfig:
     spec = StreamSpec(
         name,
         partitions=section.integer("partitions", 4, least=1, most=PARTITIONS_MAX),
-        **({} if retention is None else _retention(retention)),
     )
+    if retention is not None:
+        spec = _retention(retention, spec)
     filters = tuple(section.texts("filters"))
     for topic_filter in filters:
         try:
@@ -146,16 +147,15 @@ def _stream(section: Section) -> StreamConfig:
     return StreamConfig(spec, filters)
 
 
-def _retention(section: Section) -> dict[str, int | None]:
-    found: dict[str, int | None] = {}
+def _retention(section: Section, spec: StreamSpec) -> StreamSpec:
     if "age" in section:
-        found["retention_age_ms"] = section.duration_ms("age", least=1_000)
+        spec = replace(spec, retention_age_ms=section.duration_ms("age", least=1_000))
     if "size" in section:
-        found["retention_bytes"] = section.size_bytes("size", least=1 << 16)
+        spec = replace(spec, retention_bytes=section.size_bytes("size", least=1 << 16))
     if "count" in section:
-        found["retention_count"] = section.integer("count", least=1)
+        spec = replace(spec, retention_count=section.integer("count", least=1))
     section.finish("age", "size", "count")
-    return found
+    return spec
 
 
 def _server(top: Section) -> ServerOptions:

@@ -43,7 +43,8 @@ class TopicTemplate:
         elif level != "+":
             if any(sign in level for sign in "+#{}"):
                 raise TopicTemplateInvalid(
-                    f"'{self.text}': '{level}' is no level; write text, +, {{name}}, or # at the end"
+                    f"'{self.text}': '{level}' is no level; "
+                    "write text, +, {name}, or # at the end"
                 )
             self._literals.append((depth, level))
 

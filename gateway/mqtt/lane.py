@@ -124,7 +124,7 @@ def split_pubacks(buffer: bytes, start: int) -> tuple[list[bytes], int]:
 def packet_size(buffer: bytes) -> int | None:
     """How many bytes the packet at the start of `buffer` has, itself included.
 
-    None while the remaining length has not arrived. How long it may be is the general path's to say.
+    None while the remaining length has not arrived. How long it may be is for others to say.
     """
     size = 0
     for index in range(1, min(len(buffer), 5)):
