@@ -292,6 +292,10 @@ def connected(
 ) -> RawClient:
     """A client whose CONNECT was accepted."""
     client = RawClient(port, client_id, version=version)
-    answer = client.connect(clean=clean)
-    assert answer.code == 0, answer
+    try:
+        answer = client.connect(clean=clean)
+        assert answer.code == 0, answer
+    except BaseException:
+        client.close()
+        raise
     return client
