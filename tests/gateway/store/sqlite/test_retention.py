@@ -1,0 +1,101 @@
+import pytest
+
+from gateway.clock import ManualClock
+from gateway.store import Extent, StoreOptions, StreamSpec, open_store
+from gateway.store.sqlite.retention import (
+    BATCHES_REMOVED_MAX,
+    BYTES_REMOVED_MAX,
+    OldBatch,
+    choose_excess,
+)
+from tests.gateway.store.building import STREAM, a_run, everything
+
+
+def old(commit_no, number=1, last_ms=0, body_bytes=10, record_count=1):
+    return OldBatch(commit_no, number, commit_no, record_count, last_ms, body_bytes)
+
+
+def extent(stored_bytes=0, count=0):
+    return Extent(0, 0, count, stored_bytes, None, None)
+
+
+def spec(**limits):
+    return StreamSpec(STREAM, **{"retention_age_ms": None, **limits})
+
+
+def chosen(limits, extents, oldest, now_ms=0):
+    return [batch.commit_no for batch in choose_excess(spec(**limits), extents, oldest, now_ms)]
+
+
+def test_without_limits_everything_stays():
+    assert chosen({}, [extent(10**9, 10**9)], [old(1)]) == []
+
+
+def test_bytes_are_brought_below_the_limit_of_the_stream():
+    oldest = [old(3, number=2), old(1), old(2), old(4)]
+    assert chosen({"retention_bytes": 25}, [extent(30), extent(10)], oldest) == [1, 2]
+    assert chosen({"retention_bytes": 40}, [extent(30), extent(10)], oldest) == []
+
+
+def test_records_are_brought_below_the_limit_of_the_stream():
+    oldest = [old(1, record_count=5), old(2, record_count=5), old(3, record_count=5)]
+    assert chosen({"retention_count": 9}, [extent(count=15)], oldest) == [1, 2]
+
+
+def test_age_is_judged_by_the_newest_record_of_a_batch():
+    oldest = [old(1, last_ms=10), old(2, last_ms=20), old(3, last_ms=30)]
+    assert chosen({"retention_age_ms": 100}, [extent()], oldest, now_ms=125) == [1, 2]
+
+
+def test_a_partition_that_a_wrong_clock_keeps_does_not_keep_the_others():
+    oldest = [old(1, last_ms=9999), old(2, last_ms=20), old(3, number=2, last_ms=20)]
+    assert chosen({"retention_age_ms": 100}, [extent()], oldest, now_ms=200) == [3]
+
+
+def test_one_step_removes_a_few():
+    many = [old(n) for n in range(BATCHES_REMOVED_MAX + 9)]
+    assert len(chosen({"retention_count": 0}, [extent(count=10**6)], many)) == BATCHES_REMOVED_MAX
+    large = [old(n, body_bytes=BYTES_REMOVED_MAX // 2) for n in range(9)]
+    assert len(chosen({"retention_count": 0}, [extent(count=10**6)], large)) == 2
+    huge = [old(n, body_bytes=9 * BYTES_REMOVED_MAX) for n in range(9)]
+    assert len(chosen({"retention_count": 0}, [extent(count=10**6)], huge)) == 1
+
+
+@pytest.fixture
+def clock():
+    return ManualClock(1_000_000)
+
+
+async def test_age_follows_the_clock_and_restarts_change_nothing(tmp_path, clock):
+    store = await open_store(StoreOptions(tmp_path), clock)
+    await store.ensure(StreamSpec(STREAM, 2, retention_age_ms=1000))
+    for partition in (0, 1, 0):
+        run = a_run(b"x", partition=partition, arrival_ms=clock.now_ms())
+        last_commit_no = (await store.append([run])).commit_no
+        clock.advance(600)
+    assert await store.retain_step() == 2
+    assert await store.retain_step() == 0
+    bounds = [await store.bounds(STREAM, partition) for partition in (0, 1)]
+    assert bounds == [(1, 2), (1, 1)]
+    clock.advance(10_000)
+    assert await store.retain_step() == 1
+    await store.close()
+    store = await open_store(StoreOptions(tmp_path), clock)
+    assert [await store.bounds(STREAM, partition) for partition in (0, 1)] == [(2, 2), (1, 1)]
+    appended = await store.append([a_run(b"y", arrival_ms=5)])
+    assert appended.base_offsets == [2]
+    assert appended.commit_no > last_commit_no
+    assert (await everything(store))[0].arrival_ms == 1_001_200
+    await store.close()
+
+
+async def test_bytes_on_disk_stay_within_the_limit(tmp_path, clock):
+    store = await open_store(StoreOptions(tmp_path), clock)
+    await store.ensure(StreamSpec(STREAM, 1, retention_bytes=1000))
+    for number in range(30):
+        await store.append([a_run(b"%d" % number)])
+        await store.retain_step()
+    (held,) = await store.extents(STREAM)
+    assert 800 < held.stored_bytes <= 1000
+    assert held.log_end_offset == 30
+    await store.close()
