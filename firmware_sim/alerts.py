@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 RAISED, CHANGED, CLEARED = "raised", "changed", "cleared"
 SIGNS = {RAISED: "ALERT", CHANGED: "ALERT", CLEARED: "clear"}
+LATEST_MAX = 8
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class AlertBoard:
     def __init__(self) -> None:
         self.counts_by_rule: dict[str, RuleCount] = {}
         self.active: set[tuple[str, str]] = set()
+        self.latest: deque[str] = deque(maxlen=LATEST_MAX)
+        """The latest alarms in words, the oldest first."""
 
     @property
     def raised(self) -> int:
@@ -53,5 +57,7 @@ class AlertBoard:
             count.reason = reason or message
             count.where = key
             self.active.add((rule, key))
-        words = f"{SIGNS[event]} {rule} {key}"
-        return f"{words}: {message or reason}" if message or reason else words
+        said = (message or reason).removeprefix(f"{key}: ")
+        line = f"{SIGNS[event]} {rule} {key}: {said}"
+        self.latest.append(line)
+        return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,9 @@ SCENARIO = "demo"
 STREAM = "telemetry"
 ALERTS = "alerts"
 DRAIN_MS = 20_000
-# A large fleet raises more alarms than a person can read; the summary counts them all.
-ALERT_LINES_MAX = 40
+# Plain lines show so many of each rule's steps; the summary counts them all.
+ALERT_LINES_MAX = 3
+NO_LIMIT = 1 << 62
 ALERTS_QUIET_S = 1.5
 PLAIN_EVERY = 5
 RATE_HZ_LEAST = 0.1
@@ -59,7 +61,10 @@ def demo(  # noqa: PLR0913 - a command's flags are its arguments
     allow_connections(devices)
     report = choose_report(as_json=as_json, plain_every=PLAIN_EVERY)
     with _data_dir(keep) as data_dir, report:
-        is_good = run_to_end(Demo(scenario, options, data_dir, report).run())
+        plot = Demo(scenario, options, data_dir, report)
+        if as_json:
+            plot.alert_lines_max = NO_LIMIT
+        is_good = run_to_end(plot.run())
     if not as_json:
         typer.echo("\n" + "\n".join(next_steps(keep)))
     if not is_good:
@@ -118,6 +123,8 @@ class Demo:
     def __init__(
         self, scenario: Scenario, options: RunOptions, data_dir: Path, report: Report
     ) -> None:
+        self.alert_lines_max = ALERT_LINES_MAX
+        """How many steps of each rule are told one by one; a live report shows the latest."""
         self._scenario = scenario
         self._options = options
         self._data_dir = data_dir
@@ -126,7 +133,7 @@ class Demo:
         self._start = iso_time(self._clock.now_ms() - LOG_MARGIN_MS)
         self._gateway = GatewayProcess(data_dir, shipped_rules())
         self._alerts = AlertBoard()
-        self._alert_lines = 0
+        self._alert_lines: Counter[tuple[str, str]] = Counter()
         self._records = 0
         self._fleet: Fleet | None = None
         self._is_stopped = False
@@ -182,19 +189,22 @@ class Demo:
             ("log size", f"{size_bytes / 1e6:,.1f} MB"),
             ("alerts", f"{len(self._alerts.active)} active, {self._alerts.raised} raised so far"),
         ]
+        if self._report.is_live:
+            pairs.append(("latest alerts", "\n".join(self._alerts.latest)))
         values = {**values_of(now), "log_bytes": size_bytes, "alerts": len(self._alerts.active)}
         self._report.show(f"{now.elapsed_ms / 1_000:4.0f} s", pairs, values)
 
     def _hear(self, record: dict[str, Any]) -> None:
         line = self._alerts.note(record)
         self._records += 1
-        if line is None:
+        if line is None or self._report.is_live:
             return
-        self._alert_lines += 1
-        if self._alert_lines <= ALERT_LINES_MAX:
-            self._report.tell(line, {"event": "alert", **record["payload"]})
-        elif self._alert_lines == ALERT_LINES_MAX + 1:
-            self._report.tell("(more alerts come; the summary counts them all)", {})
+        step = (str(record["payload"].get("rule")), str(record["payload"].get("event")))
+        self._alert_lines[step] += 1
+        if self._alert_lines[step] <= self.alert_lines_max:
+            self._report.tell(line, {"event": "alert", "alert": record["payload"]})
+        elif self._alert_lines[step] == self.alert_lines_max + 1:
+            self._report.tell(f"(more of {step[0]} {step[1]} follow)", {"event": "alerts thinned"})
 
     async def _wait_for_alerts(self) -> None:
         """Give the rules the time to judge what came last."""
@@ -205,6 +215,9 @@ class Demo:
 
     async def _settle(self, fleet: Fleet) -> tuple[Verdict, AlertBoard]:
         """Read the log of the stopped gateway, and compare."""
+        self._report.tell(
+            "the gateway has stopped; reading its log back", {"event": "gateway stopped"}
+        )
         verdict = await settle_with_log(fleet, self._data_dir, STREAM)
         alerts = AlertBoard()
         async for record in read_log(ALERTS, self._data_dir, self._start):

@@ -24,6 +24,9 @@ Pairs = Sequence[tuple[str, str]]
 class Report(Protocol):
     """Where a command shows what it does."""
 
+    is_live: bool
+    """Whether what is shown replaces what was shown before."""
+
     def __enter__(self) -> Report: ...
     def __exit__(self, *_: object) -> None: ...
 
@@ -53,6 +56,8 @@ def choose_report(*, as_json: bool, plain_every: int = 1) -> Report:
 class JsonReport:
     """One JSON object a line, each with its `type`."""
 
+    is_live = False
+
     def __enter__(self) -> JsonReport:
         return self
 
@@ -75,6 +80,8 @@ class JsonReport:
 
 class PlainReport:
     """One line for each thing, without colour or cursor movement."""
+
+    is_live = False
 
     def __init__(self, every: int = 1) -> None:
         self._every = every
@@ -103,6 +110,8 @@ class PlainReport:
 
 class LiveReport:
     """A table that is drawn again and again in place; what is told stays above it."""
+
+    is_live = True
 
     def __init__(self) -> None:
         # Loaded only here: a gateway that prints nothing must not pay for it.
