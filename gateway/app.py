@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
@@ -60,10 +61,22 @@ class Gateway:
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
         addresses = await self._server.start()
         self._tasks += self._server.tasks
+        await self._start_loops(store, router)
+        return addresses
+
+    async def _start_loops(self, store: StreamStore, router: Router) -> None:
+        """Start what works on the log, when clients can already connect.
+
+        The rules' engine is the largest import by far, so it is loaded beside the running loop.
+        """
+        await asyncio.to_thread(import_module, "gateway.pipeline")
+        from gateway.pipeline import Retention
+
+        retention = Retention(store)
+        self._tasks.append(asyncio.create_task(retention.run(), name="retention"))
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
-        return addresses
 
     def _router(self) -> Router:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
@@ -80,7 +93,6 @@ class Gateway:
     def _build_evaluation(
         self, store: StreamStore, router: Router, rules: RuleSet
     ) -> RuleEvaluation:
-        # A gateway without rules needs neither their engine nor its grammar in memory.
         from gateway.pipeline import RuleEvaluation
 
         streams = [stream.spec.name for stream in self._config.streams]

@@ -25,7 +25,11 @@ class Subscriber:
         self.client_id = session.client_id
         self.state: SessionState = session.state
         self.delivery = Delivery(
-            session.state, session.version, session.in_flight_max, session.packet_bytes_max
+            session.state,
+            session.version,
+            session.in_flight_max,
+            session.packet_bytes_max,
+            session.topic_alias_maximum,
         )
         self.is_live = True
         self.live = asyncio.Event()

@@ -106,15 +106,21 @@ class Outgoing:
         self.qos = flags >> 1 & 0x03
         self.properties = properties
         self.arrival_ms = arrival_ms
-        self._parts_by_form: dict[tuple[int, int, bytes], tuple[bytes, bytes]] = {}
+        self._parts_by_form: dict[tuple[int, int, bytes, bool], tuple[bytes, bytes]] = {}
 
-    def parts(self, version: int, flags: int, ids: bytes) -> tuple[bytes, bytes]:
-        """The bytes before and after the packet identifier; for QoS 0 all of them are before it."""
-        form = (version, flags, ids)
+    def parts(
+        self, version: int, flags: int, more: bytes, *, is_aliased: bool = False
+    ) -> tuple[bytes, bytes]:
+        """The bytes before and after the packet identifier; for QoS 0 all of them are before it.
+
+        `more` are the properties of this delivery; when it `is_aliased`, they alone name the topic.
+        """
+        form = (version, flags, more, is_aliased)
         parts = self._parts_by_form.get(form)
         if parts is None:
-            properties = self.properties + ids if version >= ProtocolVersion.V5 else None
-            parts = publish_parts(flags, self.topic, self.payload, properties)
+            properties = self.properties + more if version >= ProtocolVersion.V5 else None
+            topic = b"" if is_aliased else self.topic
+            parts = publish_parts(flags, topic, self.payload, properties)
             self._parts_by_form[form] = parts
         return parts
 
@@ -129,9 +135,11 @@ class Delivery:
     """
 
     __slots__ = (
+        "_aliases_by_topic",
         "_in_flight_max",
         "_packet_bytes_max",
         "_state",
+        "_topic_alias_maximum",
         "_version",
         "dropped",
         "must_save",
@@ -144,11 +152,14 @@ class Delivery:
         version: ProtocolVersion,
         in_flight_max: int,
         packet_bytes_max: int | None,
+        topic_alias_maximum: int = 0,
     ) -> None:
         self._state = state
         self._version = version
         self._in_flight_max = in_flight_max
         self._packet_bytes_max = packet_bytes_max
+        self._topic_alias_maximum = topic_alias_maximum
+        self._aliases_by_topic: dict[bytes, bytes] = {}
         self.outbox: list[bytes] = []
         self.must_save = False
         self.dropped = 0
@@ -175,24 +186,43 @@ class Delivery:
         own = terms.subscription_ids
         if terms.tells_place and position.stream:
             own += place_properties(position, message.arrival_ms)
-        before, after = message.parts(self._version, qos << 1 | retain, own)
+        alias = self._alias_of(message.topic) if self._topic_alias_maximum else b""
+        is_aliased = bool(alias) and message.topic in self._aliases_by_topic
+        before, after = message.parts(
+            self._version, qos << 1 | retain, own + alias, is_aliased=is_aliased
+        )
         if self._packet_bytes_max is not None:
             size = len(before) + len(after) + (2 if qos else 0)
             if size > self._packet_bytes_max:
                 # What the client can't take is as good as sent [MQTT5-3.1.2-25].
                 self.dropped += 1
                 return True
+        state = self._state
+        if qos and len(state.in_flight) + len(state.releasing) >= self._in_flight_max:
+            return False
+        if alias and not is_aliased:
+            self._aliases_by_topic[message.topic] = alias
         if not qos:
             self.outbox.append(before)
             return True
-        state = self._state
-        if len(state.in_flight) + len(state.releasing) >= self._in_flight_max:
-            return False
         packet_id = state.next_packet_id()
         state.in_flight[packet_id] = position if position.qos == qos else position._replace(qos=qos)
         self.must_save |= qos == QOS_2 and state.is_kept
         self.outbox += (before, packet_id, after)
         return True
+
+    def _alias_of(self, topic: bytes) -> bytes:
+        """The topic alias property for a topic: the one it has, a new one, or none any more.
+
+        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-7]
+        """
+        alias = self._aliases_by_topic.get(topic)
+        if alias is None:
+            number = len(self._aliases_by_topic) + 1
+            if number > self._topic_alias_maximum:
+                return b""
+            alias = encode_properties(NO_PROPERTIES._replace(topic_alias=number))
+        return alias
 
     def repeat(self, message: Outgoing, terms: Terms, packet_id: bytes, qos: int) -> None:
         """Send an unacknowledged message again after a reconnect: the same identifier, DUP set.

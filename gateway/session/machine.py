@@ -107,6 +107,7 @@ class Session:
         self.keep_alive_ms = 0
         self.in_flight_max = options.in_flight_max
         self.packet_bytes_max: int | None = None
+        self.topic_alias_maximum = 0
         self._receiving = Receiving(options, self.version, self.state)
         self._connect: Connect | None = None
         self._will: Will | None = None
@@ -177,6 +178,9 @@ class Session:
             self._options.in_flight_max, asked.receive_maximum or self._options.in_flight_max
         )
         self.packet_bytes_max = asked.maximum_packet_size
+        self.topic_alias_maximum = min(
+            asked.topic_alias_maximum or 0, self._options.topic_alias_maximum
+        )
         connack = Connack(opened.is_present, ReasonCode.SUCCESS, self._offer(connect))
         return [self._send(connack), Redeliver()]
 
