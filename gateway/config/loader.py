@@ -12,18 +12,24 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gateway.devices import DeviceTopics, TopicTemplateInvalid
-from gateway.documents import Section, parse_document, read_document
+from gateway.devices import TopicTemplate, TopicTemplateInvalid
+from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.mqtt import check_topic_filter
-from gateway.routing import RetainedLimits
 from gateway.server import ListenerOptions, ServerOptions
-from gateway.session import SessionOptions
 from gateway.store import StoreOptions, StreamSpec
 
+VERSION = 1
+LOG_LEVELS = ("debug", "info", "warning", "error")
+SHARED_ORDERS = ("ordered", "balanced")
+SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED_STREAMS = ("alerts", "dead-letters", "ticks")
 PARTITIONS_MAX = 1_024
+LINGER_MS_MAX = 10_000
+# The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
+PACKET_BYTES_LEAST = 32 << 10
+PACKET_BYTES_MOST = 256 << 20
 T = TypeVar("T")
 
 
@@ -51,6 +57,9 @@ class GatewayConfig:
     def store_options(self) -> StoreOptions:
         """The store's own options."""
         options = StoreOptions(data_dir=self.data_dir, linger_ms=self.linger_ms)
+        # Publishers are paused before the store refuses; and the rules write records, too.
+        queued_bytes_max = max(options.queued_bytes_max, 2 * self.server.uncommitted_bytes_max)
+        options = replace(options, queued_bytes_max=queued_bytes_max)
         if self.tail_bytes_max is not None:
             options = replace(options, tail_bytes_max=self.tail_bytes_max)
         return options
@@ -62,17 +71,20 @@ def load_config(path: Path | None) -> GatewayConfig:
     Raises:
         DocumentInvalid: carries every error in the file, each with its line and column.
     """
-    top = parse_document("", "defaults") if path is None else read_document(path)
-    base = Path() if path is None else path.parent
-    if top.get("version") is not None and top.integer("version") != 1:
-        top.complain("version must be 1; a newer program wrote this file", "version")
-    config = GatewayConfig(
-        data_dir=_path(top, "data", base) or GatewayConfig().data_dir,
-        rules_path=_path(top, "rules", base),
-        log_level=top.choice("log_level", ["debug", "info", "warning", "error"], "info"),
-        device_topics=_device_topics(top),
-        streams=_streams(top),
-        server=_server(top),
+    default = GatewayConfig()
+    if path is None:
+        return default
+    top = open_document(read_text(path, str(path)), str(path))
+    if top.integer("version", VERSION) != VERSION:
+        top.complain(f"version must be {VERSION}; a newer program wrote this file", "version")
+    config = replace(
+        default,
+        data_dir=_path(top, "data", path.parent) or default.data_dir,
+        rules_path=_path(top, "rules", path.parent),
+        log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
+        device_topics=_device_topics(top, default.device_topics),
+        streams=_streams(top, default.streams),
+        server=_server(top, default.server),
         **_store(top),
     )
     top.finish()
@@ -81,8 +93,12 @@ def load_config(path: Path | None) -> GatewayConfig:
 
 
 def _path(top: Section, key: str, base: Path) -> Path | None:
-    text = top.text(key)
-    return base / text if text else None
+    if top.get(key) is None:
+        return None
+    text = top.text(key, ".")
+    if not text or "\0" in text:
+        top.complain(f"'{key}' must be a path", key)
+    return base / text
 
 
 def _store(top: Section) -> dict[str, Any]:
@@ -91,60 +107,82 @@ def _store(top: Section) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     if "linger" in section:
-        found["linger_ms"] = section.duration_ms("linger")
+        found["linger_ms"] = section.duration_ms("linger", most=LINGER_MS_MAX)
     if "tail_size" in section:
         found["tail_bytes_max"] = section.size_bytes("tail_size", least=1 << 20)
     section.finish("linger", "tail_size")
     return found
 
 
-def _device_topics(top: Section) -> tuple[str, ...]:
+def _device_topics(top: Section, default: tuple[str, ...]) -> tuple[str, ...]:
     section = top.section("devices")
     if section is None:
-        return GatewayConfig().device_topics
-    found = tuple(section.texts("topics", GatewayConfig().device_topics))
+        return default
+    found = tuple(section.texts("topics", default))
+    for node in section.text_nodes("topics"):
+        try:
+            TopicTemplate(node.source)
+        except TopicTemplateInvalid as error:
+            section.complain_at(node, str(error))
     section.finish()
-    try:
-        DeviceTopics(found)
-    except TopicTemplateInvalid as error:
-        section.complain(str(error), "topics")
     return found
 
 
-def _streams(top: Section) -> tuple[StreamConfig, ...]:
-    if "streams" not in top:
-        return GatewayConfig().streams
-    found = [_stream(section) for section in top.sections("streams")]
-    names = [stream.spec.name for stream in found]
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        top.complain(f"duplicate stream name '{name}'", "streams")
-    if not found:
+def _streams(top: Section, default: tuple[StreamConfig, ...]) -> tuple[StreamConfig, ...]:
+    node = top.get("streams")
+    if node is None:
+        return default
+    if node.value == []:
         top.complain("at least one stream is needed", "streams")
-    return tuple(found)
+    found: dict[str, StreamConfig] = {}
+    for section in top.sections("streams"):
+        stream = _stream(section)
+        name = stream.spec.name
+        if name in found:
+            section.complain(f"duplicate stream name '{name}'", "name")
+        if name:
+            found[name] = stream
+    return tuple(found.values())
 
 
 def _stream(section: Section) -> StreamConfig:
     section.require("name", "filters")
     name = section.text("name")
-    if name and not STREAM_NAME.fullmatch(name):
+    spec = StreamSpec(name)
+    if "name" in section:
+        _check_stream_name(section, name)
+    spec = replace(
+        spec,
+        partitions=section.integer("partitions", spec.partitions, least=1, most=PARTITIONS_MAX),
+    )
+    retention = section.section("retention")
+    if retention is not None:
+        spec = _retention(retention, spec)
+    nodes = section.text_nodes("filters")
+    for node in nodes:
+        _check_filter(section, node)
+    section.finish()
+    return StreamConfig(spec, tuple(node.source for node in nodes))
+
+
+def _check_stream_name(section: Section, name: str) -> None:
+    node = section.get("name")
+    if node is not None and node.is_text and not STREAM_NAME.fullmatch(name):
         section.complain(f"'{name}' is not a stream name (small letters, digits, - and _)", "name")
     if name in RESERVED_STREAMS:
         section.complain(f"'{name}' is a stream of the gateway itself", "name")
-    retention = section.section("retention")
-    spec = StreamSpec(
-        name,
-        partitions=section.integer("partitions", 4, least=1, most=PARTITIONS_MAX),
-    )
-    if retention is not None:
-        spec = _retention(retention, spec)
-    filters = tuple(section.texts("filters"))
-    for topic_filter in filters:
-        try:
-            check_topic_filter(topic_filter)
-        except MqttError as error:
-            section.complain(str(error), "filters")
-    section.finish()
-    return StreamConfig(spec, filters)
+
+
+def _check_filter(section: Section, node: Node) -> None:
+    if node.source.startswith(SUBSCRIPTION_PREFIXES):
+        section.complain_at(
+            node, f"'{node.source}' is a subscription; a stream takes plain filters"
+        )
+        return
+    try:
+        check_topic_filter(node.source)
+    except MqttError as error:
+        section.complain_at(node, str(error))
 
 
 def _retention(section: Section, spec: StreamSpec) -> StreamSpec:
@@ -158,13 +196,15 @@ def _retention(section: Section, spec: StreamSpec) -> StreamSpec:
     return spec
 
 
-def _server(top: Section) -> ServerOptions:
-    listeners = tuple(_listener(section) for section in top.sections("listen"))
+def _server(top: Section, default: ServerOptions) -> ServerOptions:
     limits = top.section("limits")
-    options = ServerOptions() if limits is None else _limits(limits)
-    order = top.choice("shared_subscriptions", ["ordered", "balanced"], options.shared_order)
-    options = replace(options, shared_order=order)
-    return replace(options, listeners=listeners or options.listeners)
+    options = default if limits is None else _limits(limits, default)
+    order = top.choice("shared_subscriptions", SHARED_ORDERS, default.shared_order)
+    node = top.get("listen")
+    if node is not None and node.value == []:
+        top.complain("at least one address is needed", "listen")
+    listeners = tuple(_listener(section) for section in top.sections("listen"))
+    return replace(options, shared_order=order, listeners=listeners or default.listeners)
 
 
 def _listener(section: Section) -> ListenerOptions:
@@ -192,7 +232,10 @@ def is_loopback(host: str) -> bool:
 # How each limit is written: the name in the file, the field, and how it is read.
 Reader = Callable[[Section, str], int]
 SESSION_LIMITS: dict[str, tuple[str, Reader]] = {
-    "packet_size": ("packet_bytes_max", lambda s, k: s.size_bytes(k, least=1_024)),
+    "packet_size": (
+        "packet_bytes_max",
+        lambda s, k: s.size_bytes(k, least=PACKET_BYTES_LEAST, most=PACKET_BYTES_MOST),
+    ),
     "receive_maximum": ("receive_maximum", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "in_flight": ("in_flight_max", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "subscriptions": ("subscriptions_max", lambda s, k: s.integer(k, least=1)),
@@ -216,12 +259,12 @@ SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
 }
 
 
-def _limits(section: Section) -> ServerOptions:
-    session = _read(section, SESSION_LIMITS, SessionOptions())
-    retained = _read(section, RETAINED_LIMITS, RetainedLimits())
-    server = _read(section, SERVER_LIMITS, ServerOptions(session=session, retained=retained))
+def _limits(section: Section, default: ServerOptions) -> ServerOptions:
+    session = _read(section, SESSION_LIMITS, default.session)
+    retained = _read(section, RETAINED_LIMITS, default.retained)
+    server = _read(section, SERVER_LIMITS, default)
     section.finish(*SESSION_LIMITS, *RETAINED_LIMITS, *SERVER_LIMITS)
-    return server
+    return replace(server, session=session, retained=retained)
 
 
 def _read(section: Section, limits: dict[str, tuple[str, Reader]], default: T) -> T:
