@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import json
 import random
 import select
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.harness.log_reader import LoggedEvent, by_topic
+from tests.harness.log_reader import LoggedEvent
 from tests.harness.raw_client import ConnectionClosed, RawClient, connected
 
 WINDOW = 40
@@ -19,19 +19,28 @@ PUBLISHED_A_TURN = 3
 TURN_S = 0.004
 FIRST_TS = 1_767_225_600_000
 BINARY_EVERY = 10
+NO_JSON = b"\xff"
+
+
+class Event(NamedTuple):
+    """What a device has published."""
+
+    topic: str
+    payload: bytes
 
 
 class Device:
     """One device: the events that it has made, and how far they are sent and acknowledged.
 
     No two of its events are equal, so that the log tells them apart. Most are JSON readings that
-    wander through the limits of rules; every tenth is binary.
+    wander through the limits of rules, on plant/NAME/state; every tenth is binary, on
+    plant/NAME/blob, where no rule looks: it has no time of its own.
     """
 
     def __init__(self, name: str, seed: int) -> None:
         self.name = name
-        self.topic = f"plant/{name}/state"
-        self.events: list[bytes] = []
+        self.events: list[Event] = []
+        self.identities: list[Hashable] = []
         self.acked: set[int] = set()
         self._chance = random.Random(f"{seed}/{name}")
         self._value = 60.0
@@ -59,6 +68,7 @@ class Device:
             packet_id = index % 0xFFFF + 1
             self._in_flight[packet_id] = index
             self.events.append(self._next_event())
+            self.identities.append(identity_of(self.events[index]))
             self._publish(packet_id, self.events[index])
 
     def take_acks(self) -> None:
@@ -82,24 +92,25 @@ class Device:
         assert self._client is not None
         return self._client.fileno()
 
-    def _publish(self, packet_id: int, payload: bytes, *, dup: bool = False) -> None:
+    def _publish(self, packet_id: int, event: Event, *, dup: bool = False) -> None:
         if self._client is None:
             return
         # A dead server shows itself when the acks are taken; those before its end still count.
         with suppress(ConnectionError):
-            self._client.publish(self.topic, payload, packet_id=packet_id, dup=dup)
+            self._client.publish(*event, packet_id=packet_id, dup=dup)
 
-    def _next_event(self) -> bytes:
+    def _next_event(self) -> Event:
         sequence = len(self.events)
         if sequence % BINARY_EVERY == BINARY_EVERY - 1:
-            return b"\xff" + sequence.to_bytes(4, "big") + self._chance.randbytes(20)
+            blob = NO_JSON + sequence.to_bytes(4, "big") + self._chance.randbytes(20)
+            return Event(f"plant/{self.name}/blob", blob)
         self._value += self._chance.gauss(0, 4) + (60 - self._value) * 0.02
         reading = {
             "seq": sequence,
             "ts": FIRST_TS + sequence * 1000,
             "value": round(self._value, 3),
         }
-        return json.dumps(reading).encode()
+        return Event(f"plant/{self.name}/state", json.dumps(reading).encode())
 
 
 def play(devices: Sequence[Device], is_over: Callable[[], bool]) -> None:
@@ -127,22 +138,23 @@ def finish(devices: Sequence[Device], is_over: Callable[[], bool]) -> bool:
 
 def as_logged(payload: bytes) -> Any:
     """What the log shows for a payload: its JSON value, or bytes."""
-    return payload if payload[:1] == b"\xff" else json.loads(payload)
+    return payload if payload.startswith(NO_JSON) else json.loads(payload)
 
 
-def identity(payload: Any) -> str:
-    """A text that is equal for equal payloads."""
-    if isinstance(payload, bytes):
-        return base64.b64encode(payload).decode()
-    return json.dumps(payload, sort_keys=True)
+def identity_of(event: Event | LoggedEvent) -> Hashable:
+    """Topic and content of an event, sent or logged, with the keys in their order."""
+    payload = event.payload
+    if isinstance(event, Event):
+        payload = as_logged(event.payload)
+    return event.topic, tuple(payload.items()) if isinstance(payload, dict) else payload
 
 
 def acknowledged_counts(devices: Iterable[Device]) -> dict[str, int]:
-    """For each topic, how many of its events must be in the log now."""
-    return {device.topic: max(device.acked, default=-1) + 1 for device in devices}
+    """For each device, how many of its events must be in the log now."""
+    return {device.name: max(device.acked, default=-1) + 1 for device in devices}
 
 
-def first_difference(logged: Sequence[str], sent: Sequence[str]) -> int | None:
+def first_difference(logged: Sequence[Hashable], sent: Sequence[Hashable]) -> int | None:
     """The place of the first thing in the log that was not sent there."""
     pairs = enumerate(itertools.zip_longest(logged, sent[: len(logged)]))
     return next((place for place, (own, wanted) in pairs if own != wanted), None)
@@ -156,18 +168,19 @@ def losses(
     The first occurrences of a device's events must be the events that it sent, from its first on,
     in its order, at least as many as were acknowledged; resends may repeat them.
     """
-    logged = by_topic(log)
+    logged: dict[str, list[Hashable]] = defaultdict(list)
+    for event in log:
+        logged[event.device].append(identity_of(event))
     complaints = []
     for device in devices:
-        first_ones = list(dict.fromkeys(identity(payload) for payload in logged[device.topic]))
-        sent = [identity(as_logged(payload)) for payload in device.events]
+        first_ones, sent = list(dict.fromkeys(logged[device.name])), device.identities
         wrong = first_difference(first_ones, sent)
         if wrong is not None:
             due_here = sent[wrong] if wrong < len(sent) else "nothing"
-            complaints.append(f"{device.topic}: {first_ones[wrong]} in place of {due_here}")
-        elif len(first_ones) < due[device.topic]:
+            complaints.append(f"{device.name}: {first_ones[wrong]} in place of {due_here}")
+        elif len(first_ones) < due[device.name]:
             complaints.append(
-                f"{device.topic}: {due[device.topic]} acknowledged, {len(first_ones)} in the log; "
+                f"{device.name}: {due[device.name]} acknowledged, {len(first_ones)} in the log; "
                 f"{sent[len(first_ones)]} is lost"
             )
     return complaints
