@@ -78,24 +78,32 @@ def _check_cycles(written: Sequence[Written], rules: Mapping[str, RuleSpec]) -> 
 
 
 def _cycle_from(start: str, rules: Mapping[str, RuleSpec], finished: set[str]) -> list[str]:
-    path: list[str] = []
-    pending: list[tuple[str, Iterator[str]]] = []
-    name: str | None = start
-    while name is not None or pending:
-        if name is not None and name not in finished:
-            if name in path:
-                cycle = path[path.index(name) :]
-                finished.update(path)
-                # Told from a fixed rule on, in the direction in which events flow.
-                return [cycle[0], *reversed(cycle)]
-            path.append(name)
-            pending.append((name, iter(_fed_by(rules[name], rules))))
-        if pending:
-            name = next(pending[-1][1], None)
-            if name is None:
-                finished.add(pending.pop()[0])
-                path.pop()
-    return []
+    """A circle that can be reached from `start`, in the direction of the events; empty if none."""
+    path: dict[str, Iterator[str]] = {}
+    found = start
+    while True:
+        if found in path:
+            finished.update(path)
+            names = list(path)
+            return [found, *reversed(names[names.index(found) :])]
+        if found not in finished:
+            path[found] = iter(_fed_by(rules[found], rules))
+        following = _next_name(path, finished)
+        if following is None:
+            return []
+        found = following
+
+
+def _next_name(path: dict[str, Iterator[str]], finished: set[str]) -> str | None:
+    """The next rule to look at; rules that feed nothing more are taken off the path."""
+    while path:
+        last = next(reversed(path))
+        following = next(path[last], None)
+        if following is not None:
+            return following
+        del path[last]
+        finished.add(last)
+    return None
 
 
 def _fed_by(rule: RuleSpec, rules: Mapping[str, RuleSpec]) -> list[str]:

@@ -10,7 +10,7 @@ from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression
 from gateway.rules.expression.template import CompiledTemplate, Placeholder
 from gateway.rules.features import PUBLISH_MOMENTS
-from gateway.rules.reading.reader import ID, Reader
+from gateway.rules.reading.reader import ID, Reader, optional_ms
 from gateway.rules.spec import (
     SEVERITIES,
     AlarmSpec,
@@ -56,7 +56,7 @@ def read_alarm(reader: Reader, rule: Section, environment: Environment) -> Alarm
             "message",
             environment.with_names({"rule": "string", "severity": "string"}),
         ),
-        section.duration_ms("auto_clear", least=1) if "auto_clear" in section else None,
+        optional_ms(section, "auto_clear", least=1),
         section.boolean("latch"),
         _labels(section),
         section.integer("active_max", 1_000, least=1, most=ACTIVE_MAX),
@@ -238,7 +238,7 @@ def read_suppress(
         base.by if by is None else by,
         limit_count,
         limit_window_ms,
-        section.duration_ms("remind", least=1) if "remind" in section else base.remind_ms,
+        optional_ms(section, "remind", base.remind_ms, least=1),
         tuple(_rule_ids(section)) or base.while_active,
         section.duration_ms("group", base.group_ms),
     )

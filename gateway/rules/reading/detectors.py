@@ -7,7 +7,7 @@ from typing import Final
 from gateway.documents import Node, Section
 from gateway.rules.expression.checker import Environment
 from gateway.rules.features import ANOMALY_METHODS
-from gateway.rules.reading.reader import NAME, Reader
+from gateway.rules.reading.reader import NAME, Reader, optional_ms
 from gateway.rules.spec import (
     AbsentSpec,
     AnomalySpec,
@@ -45,8 +45,9 @@ def read_condition(
     reader.uses_written(rule, {key: key for key in names})
     repeat = _repeat(rule)
     for_ms = rule.duration_ms("for")
-    max_gap = rule.duration_ms("max_gap", least=1) if "max_gap" in rule else None
+    max_gap = optional_ms(rule, "max_gap", least=1)
     clear_for_ms = rule.duration_ms("clear_for")
+    on_unknown = read_on_unknown(reader, rule, on_unknown)
     if when is None:
         for key in CONDITION_KEYS:
             if key in rule:
@@ -60,7 +61,7 @@ def read_condition(
         clear,
         clear_for_ms,
         *repeat,
-        read_on_unknown(reader, rule, on_unknown),
+        on_unknown,
     )
 
 
@@ -89,7 +90,7 @@ def read_sequence(
     for step_section in sections[:STEPS_MAX]:
         step, environment = _step(reader, step_section, environment, len(steps))
         steps.append(step)
-    within_ms = section.duration_ms("within", least=1) if "within" in section else None
+    within_ms = optional_ms(section, "within", least=1)
     spec = SequenceSpec(
         tuple(steps),
         within_ms,
@@ -164,7 +165,7 @@ def _step(
         *times,
         section.boolean("optional"),
         reader.expression(section, "until", own, "bool"),
-        section.duration_ms("within", least=1) if "within" in section else None,
+        optional_ms(section, "within", least=1),
     )
     section.finish()
     if absent is not None:
@@ -257,7 +258,7 @@ def read_anomaly(reader: Reader, rule: Section, environment: Environment) -> Ano
         history,
         section.number("sensitivity", 3.0, least=0.001, most=1_000.0),
         section.integer("warmup", min(100, history), least=1, most=history),
-        section.duration_ms("resample", least=1) if "resample" in section else None,
+        optional_ms(section, "resample", least=1),
         section.choice("direction", ("both", "up", "down"), "both"),  # type: ignore[arg-type] # those three
     )
     section.finish()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.documents import Node, Section, parse_duration_ms
+from gateway.documents import Node, Section
 from gateway.errors import ExpressionInvalid
 from gateway.rules.expression.checker import Environment, find_timezone
 from gateway.rules.expression.nodes import Literal
 from gateway.rules.features import WINDOW_KINDS
 from gateway.rules.reading.aggregate_calls import parse_aggregate, result_kind
-from gateway.rules.reading.reader import Reader
+from gateway.rules.reading.reader import Reader, optional_ms
 from gateway.rules.spec import (
     AggregateSpec,
     DedupeSpec,
@@ -54,10 +54,10 @@ def read_time(
         "event" if by == "event" else "arrival",
         field if by == "event" else None,
         section.duration_ms("out_of_order", base.out_of_order_ms),
-        _optional_ms(section, "late", base.late_ms),
-        _optional_ms(section, "early", base.early_ms),
+        optional_ms(section, "late", base.late_ms),
+        optional_ms(section, "early", base.early_ms),
         policy,  # type: ignore[arg-type] # one of the three that `choice` allows
-        _optional_ms(section, "idle", base.idle_ms),
+        optional_ms(section, "idle", base.idle_ms),
         watermark,  # type: ignore[arg-type] # one of the two that `choice` allows
     )
     section.finish()
@@ -226,7 +226,7 @@ def read_window(reader: Reader, rule: Section) -> WindowSpec | None:
     spec = _window(section, kind)
     allowed = {"hopping": ("every",), "session": ("max",), "count": ("every",)}.get(kind, ())
     for key in ("every", "max"):
-        if kind and section.get(key) is not None and key not in allowed:
+        if section.get(key) is not None and kind and key not in allowed:
             section.complain(f"'{key}' has no meaning in a {kind} window", key, at_key=True)
     before = len(section.complaints)
     section.finish(*WINDOW_KINDS)
@@ -281,13 +281,3 @@ def _check_timezone(section: Section, timezone: str, kind: str, size_ms: int) ->
         section.complain(
             "'timezone' is for tumbling and hopping windows of whole days", "timezone", at_key=True
         )
-
-
-def _optional_ms(section: Section, key: str, default: int | None) -> int | None:
-    node = section.get(key)
-    if node is None:
-        return default
-    if parse_duration_ms(node.source) is None:
-        section.duration_ms(key)  # complains
-        return default
-    return section.duration_ms(key)

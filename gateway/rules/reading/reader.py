@@ -199,6 +199,13 @@ class Reader:
         return node.kind == "scalar" and line.startswith(node.source, start)
 
 
+def optional_ms(
+    section: Section, key: str, default: int | None = None, *, least: int = 0
+) -> int | None:
+    """The duration under a key; `default` when it is not written."""
+    return default if section.get(key) is None else section.duration_ms(key, least, least=least)
+
+
 def _text(node: Node, wanted: str) -> str:
     if node.kind != "scalar":
         raise ExpressionInvalid(f"must be {wanted}")

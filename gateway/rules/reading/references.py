@@ -12,7 +12,7 @@ from gateway.errors import ExpressionInvalid
 from gateway.rules.expression.checker import find_timezone
 from gateway.rules.expression.nodes import Literal
 from gateway.rules.geometry import Circle, Polygon, Region, check_point
-from gateway.rules.reading.reader import NAME
+from gateway.rules.reading.reader import NAME, optional_ms
 from gateway.rules.spec import Lookup, Schedule, Zone
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -34,7 +34,7 @@ def read_lookups(document: Section) -> dict[str, Lookup]:
         if section is None or entry is None or not _is_name(section, key):
             continue
         entry.require("file", "key")
-        reload_ms = entry.duration_ms("reload", least=1_000) if "reload" in entry else None
+        reload_ms = optional_ms(entry, "reload", least=1_000)
         found[key.source] = Lookup(key.source, entry.text("file"), entry.text("key"), reload_ms)
         entry.finish()
     return found
