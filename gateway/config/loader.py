@@ -255,6 +255,7 @@ SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
     "packet_within": ("packet_within_ms", lambda s, k: s.duration_ms(k, least=100)),
     "uncommitted_size": ("uncommitted_bytes_max", lambda s, k: s.size_bytes(k, least=1 << 16)),
     "outbox_size": ("outbox_bytes_max", lambda s, k: s.size_bytes(k, least=1 << 12)),
+    "repeat_window": ("repeat_window_ms", lambda s, k: s.duration_ms(k)),
     "refuse_after": ("refuse_after_ms", lambda s, k: s.duration_ms(k, least=100)),
 }
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.clock import Clock
@@ -20,6 +20,8 @@ from gateway.events import Flag, Run
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
 from gateway.server.options import ServerOptions
+from gateway.server.repeats import SEQUENCE_PROPERTY, Identity, Repeats, sequence_of
+from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
 from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Appended as Committed
@@ -56,6 +58,8 @@ class Submission:
     runs: list[Run] = field(default_factory=list)
     puts: list[Put] = field(default_factory=list)
     size_bytes: int = 0
+    wants_receipt: bool = False
+    identities: list[Identity] = field(default_factory=list)
     state: SessionState | None = None
     on_durable: Callable[[], None] | None = None
 
@@ -87,6 +91,8 @@ class Ingest:
         # QoS 2 packets on their way to the log: every state saved meanwhile must know of them.
         self._receiving_by_client: dict[str, dict[bytes, None]] = {}
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
+        self.repeats = Repeats(options.repeat_window_ms)
+        self._knows_sequences = False
         self.uncommitted_bytes = 0
         self.accepted = 0
         self.refused = 0
@@ -102,28 +108,55 @@ class Ingest:
         Raises:
             MalformedPacket: a topic name is wrong; nothing of the batch was taken.
         """
+        if batch.wants_receipts and len(batch.topics) > 1:
+            for single in batch.singles():
+                self.submit(publisher, state, single)
+            return
         try:
             routes = self._router.routes_of(batch.topics)
         except NoStreamForTopic as error:
             self._submit_each(publisher, state, batch, error)
             return
-        runs = self._cut(routes, batch, state.client_id)
-        submission = Submission(
-            publisher,
-            batch.packet_ids,
-            batch.received_ids,
-            runs,
-            retained_puts(runs, self._retained),
-            sum(map(len, batch.payloads)) + RECORD_BYTES * len(batch.payloads),
-        )
+        submission = Submission(publisher, batch.packet_ids, batch.received_ids)
+        if batch.properties is not None:
+            routes, batch = self._without_repeats(submission, state.client_id, routes, batch)
+        if routes:
+            submission.runs = self._cut(routes, batch, state.client_id)
+            submission.puts += retained_puts(submission.runs, self._retained)
+        submission.size_bytes = sum(map(len, batch.payloads)) + RECORD_BYTES * len(batch.payloads)
         if batch.received_ids and state.is_kept:
             submission.state = state
             receiving = self._receiving_by_client.setdefault(state.client_id, {})
             receiving.update(dict.fromkeys(batch.received_ids))
+        submission.wants_receipt = batch.wants_receipts
         self._take(submission)
         if self.uncommitted_bytes > self._uncommitted_bytes_max and publisher not in self._paused:
             self._paused.add(publisher)
             publisher.pause()
+
+    def _without_repeats(
+        self,
+        submission: Submission,
+        client_id: str,
+        routes: list[Route],
+        batch: PublishBatch,
+    ) -> tuple[list[Route], PublishBatch]:
+        """Leave out what was published before; it is acknowledged behind what was."""
+        now_ms = self._clock.now_ms()
+        new: list[int] = []
+        for index, properties in enumerate(batch.properties or ()):
+            sequence = sequence_of(properties)
+            if sequence is not None:
+                if not self.repeats.take((client_id, sequence), now_ms):
+                    continue
+                submission.identities.append((client_id, sequence))
+            new.append(index)
+        if submission.identities and not self._knows_sequences:
+            self._knows_sequences = True
+            submission.puts.append(Put(FEATURES, SEQUENCE_PROPERTY, b"1"))
+        if len(new) == len(routes):
+            return routes, batch
+        return [routes[index] for index in new], batch.only(new)
 
     def _submit_each(
         self,
@@ -217,23 +250,27 @@ class Ingest:
             return
         error = commit.exception()
         if error is None:
-            self._acknowledge(submissions)
+            self._acknowledge(submissions, commit.result())
         elif isinstance(error, StoreUnavailable):
             self._hold(submissions, error)
         else:
             raise error
         self._settle()
 
-    def _acknowledge(self, submissions: list[Submission]) -> None:
-        """Tell everyone what is durable: one answer a publisher."""
+    def _acknowledge(self, submissions: list[Submission], committed: Committed) -> None:
+        """Tell everyone what is durable: one answer a publisher, but one a packet for receipts."""
         answers: dict[Publisher, Appended] = {}
+        base_offsets = iter(committed.base_offsets)
         for submission in submissions:
             self.uncommitted_bytes -= submission.size_bytes
-            for run in submission.runs:
-                self.accepted += len(run)
+            place = self._count(submission, base_offsets)
             publisher = submission.publisher
-            if publisher is not None:
-                answer = Appended(submission.packet_ids, submission.received_ids)
+            if publisher is None:
+                continue
+            answer = Appended(submission.packet_ids, submission.received_ids)
+            if submission.wants_receipt:
+                publisher.perform(replace(answer, place=place))
+            else:
                 earlier = answers.get(publisher)
                 answers[publisher] = answer if earlier is None else _joined(earlier, answer)
         for publisher, answer in answers.items():
@@ -242,6 +279,16 @@ class Ingest:
         for submission in submissions:
             self._finish(submission)
         self._resume()
+
+    def _count(
+        self, submission: Submission, base_offsets: Iterator[int]
+    ) -> tuple[str, int, int] | None:
+        """Count what was stored; returns where the last run of it lies."""
+        place: tuple[str, int, int] | None = None
+        for run in submission.runs:
+            self.accepted += len(run)
+            place = (run.stream, run.partition, next(base_offsets))
+        return place
 
     def _finish(self, submission: Submission) -> None:
         if submission.state is not None:
@@ -288,14 +335,14 @@ class Ingest:
             tries += 1
             submissions, self._held = self._held, []
             try:
-                await self._append(submissions)
+                committed = await self._append(submissions)
             except StoreUnavailable:
                 self._held = submissions + self._held
                 if (loop.time() - failing_since) * 1_000 > self._refuse_after_ms:
                     self._refuse_held()
             else:
                 LOG.warning("the log can be written again, after %d tries", tries)
-                self._acknowledge(submissions)
+                self._acknowledge(submissions, committed)
         self._retrying = None
         self._settle()
 
@@ -309,6 +356,7 @@ class Ingest:
             self.uncommitted_bytes -= submission.size_bytes
             self.refused += sum(map(len, submission.runs))
             self._forget_receiving(submission)
+            self.repeats.forget(submission.identities)
             refusal = AppendRefused(
                 submission.packet_ids, submission.received_ids, ReasonCode.QUOTA_EXCEEDED
             )

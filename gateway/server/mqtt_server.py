@@ -59,6 +59,8 @@ class MqttServer:
         await load_retained(self._store, self.retained)
         await self.fanout.start()
         await self.hub.load(self._store)
+        now_ms = self.hub.clock.now_ms()
+        await self.ingest.repeats.load(self._store, self.fanout.slots, now_ms)
         self._tasks = [
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),

@@ -31,4 +31,5 @@ class ServerOptions:
     outbox_bytes_max: int = 4 << 20
     refuse_after_ms: int = 10_000
     shared_order: str = "ordered"
+    repeat_window_ms: int = 300_000
     backlog: int = 4_096

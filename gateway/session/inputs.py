@@ -27,7 +27,8 @@ class PublishBatch:
 
     `packet_ids` has the two bytes of each QoS 1 packet's identifier, in order, `received_ids` those
     of the QoS 2 packets. `properties` has the MQTT 5 properties of every packet as on the wire, or
-    is None when no packet has any.
+    is None when no packet has any. With `wants_receipts`, each acknowledgement tells where its
+    message lies.
     """
 
     topics: Sequence[bytes]
@@ -36,6 +37,20 @@ class PublishBatch:
     packet_ids: Sequence[bytes]
     properties: Sequence[bytes] | None = None
     received_ids: Sequence[bytes] = ()
+    wants_receipts: bool = False
+
+    def only(self, indexes: Sequence[int]) -> PublishBatch:
+        """The packets with these indexes; the identifiers of all stay, to be acknowledged."""
+        properties = self.properties
+        return PublishBatch(
+            [self.topics[index] for index in indexes],
+            [self.payloads[index] for index in indexes],
+            [self.flags[index] for index in indexes],
+            self.packet_ids,
+            None if properties is None else [properties[index] for index in indexes],
+            self.received_ids,
+            self.wants_receipts,
+        )
 
     def singles(self) -> Iterator[PublishBatch]:
         """Each packet as a batch of its own, in order."""
@@ -49,6 +64,7 @@ class PublishBatch:
                 [next(packet_ids)] if qos == 1 else (),
                 None if self.properties is None else [self.properties[index]],
                 [next(received_ids)] if qos > 1 else (),
+                self.wants_receipts,
             )
 
 
@@ -76,10 +92,14 @@ class ConnectRefused:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The answer to `Append`: the batch is durable, as are the identifiers of its QoS 2 packets."""
+    """The answer to `Append`: the batch is durable, as are the identifiers of its QoS 2 packets.
+
+    `place` is the stream, partition and offset of a single packet whose client wants receipts.
+    """
 
     packet_ids: Sequence[bytes]
     received_ids: Sequence[bytes] = ()
+    place: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,7 @@ from gateway.session.subscribing import check_subscriptions
 NEVER_EXPIRES = 0xFFFFFFFF
 KEEP_ALIVE_S_MAX = 0xFFFF
 SECOND_MS = 1_000
+RECEIPTS_PROPERTY = "penstock-receipts"
 
 
 class Phase(Enum):
@@ -170,10 +171,15 @@ class Session:
         self._connect = None
         self.phase = Phase.CONNECTED
         self.state = opened.state
-        self._receiving = Receiving(self._options, self.version, opened.state)
+        asked = connect.properties
+        self._receiving = Receiving(
+            self._options,
+            self.version,
+            opened.state,
+            wants_receipts=dict(asked.user_properties).get(RECEIPTS_PROPERTY) == "1",
+        )
         self._will = connect.will
         self.keep_alive_ms = self._keep_alive_s(connect) * SECOND_MS * 3 // 2
-        asked = connect.properties
         self.in_flight_max = min(
             self._options.in_flight_max, asked.receive_maximum or self._options.in_flight_max
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gateway.errors import ProtocolError
 from gateway.mqtt import (
@@ -37,11 +38,17 @@ class Receiving:
     """
 
     def __init__(
-        self, options: SessionOptions, version: ProtocolVersion, state: SessionState
+        self,
+        options: SessionOptions,
+        version: ProtocolVersion,
+        state: SessionState,
+        *,
+        wants_receipts: bool = False,
     ) -> None:
         self._options = options
         self._version = version
         self._state = state
+        self._wants_receipts = wants_receipts
         self._topics_by_alias: dict[int, str] = {}
         self._uncommitted = 0
         self._underway: dict[bytes, None] = {}
@@ -99,7 +106,7 @@ class Receiving:
         if self._version >= ProtocolVersion.V5 and self._is_beyond_receive_maximum():
             # [MQTT5-3.3.4-7] [MQTT5-3.3.4-8]
             return ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
-        return [Append(batch)]
+        return [Append(replace(batch, wants_receipts=True) if self._wants_receipts else batch)]
 
     def _is_beyond_receive_maximum(self) -> bool:
         # The client counts anew with each connection (MQTT5 §4.9), so what it left behind is free.
@@ -111,6 +118,8 @@ class Receiving:
         Spec: MQTT5 §4.3.2 [MQTT5-4.3.2-4], §4.3.3 [MQTT5-4.3.3-8], MQTT311 §4.6 [MQTT311-4.6.0-2]
         """
         packet_ids, received_ids = appended.packet_ids, appended.received_ids
+        if appended.place is not None:
+            return self._acknowledge_with_receipt(appended, appended.place)
         self._uncommitted -= len(packet_ids) + len(received_ids)
         answers = b""
         if packet_ids:
@@ -121,6 +130,29 @@ class Receiving:
             self._unfinished[packet_id] = None
             answers += PUBREC_HEADER + packet_id
         return [Send(answers)] if answers else []
+
+    def _acknowledge_with_receipt(
+        self, appended: Appended, place: tuple[str, int, int]
+    ) -> list[Effect]:
+        """Acknowledge one packet and tell where in the log its message lies."""
+        stream, partition, offset = place
+        pairs = (
+            ("penstock-stream", stream),
+            ("penstock-partition", str(partition)),
+            ("penstock-offset", str(offset)),
+        )
+        properties = NO_PROPERTIES._replace(user_properties=pairs)
+        answers = [
+            self._encode(Puback(number, properties=properties))
+            for number in _numbers(appended.packet_ids)
+        ]
+        for number in _numbers(appended.received_ids):
+            packet_id = number.to_bytes(2, "big")
+            self._underway.pop(packet_id, None)
+            self._state.received[packet_id] = None
+            answers.append(self._encode(Pubrec(number, properties=properties)))
+        self._uncommitted -= len(answers)
+        return [Send(b"".join(answers))]
 
     def refuse(self, refused: AppendRefused) -> list[Effect]:
         """Say that a batch was not stored, to who can hear it.
