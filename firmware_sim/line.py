@@ -102,6 +102,8 @@ class Line:
     @property
     def next_due_ms(self) -> int | None:
         """When something is to be done even if nothing arrives; None when never."""
+        if self.phase is Phase.CLOSED:
+            return None
         if self.phase is Phase.RESTING:
             return self._dial_due_ms
         answer_due_ms, ping_due_ms = self._answer_due_ms(), self._ping_due_ms()

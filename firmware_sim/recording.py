@@ -26,7 +26,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 JSON_LINES_SUFFIXES = frozenset({".jsonl", ".ndjson", ".json"})
 # A number as JSON writes it: '007' and '+5' are names that happen to have digits.
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-INTEGER_DIGITS_MAX = 18
+INTEGER_CHARACTERS_MAX = 20
+INTEGER_MAX = (1 << 63) - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 # Epoch times below this are seconds (until the year 5138), above it milliseconds (since 1973).
@@ -198,8 +199,10 @@ def parse_cell(text: str) -> Cell:
     match = NUMBER.fullmatch(text)
     if match is None:
         return text or None
-    if match[1] is None and match[2] is None and len(text) <= INTEGER_DIGITS_MAX:
-        return int(text)
+    if match[1] is None and match[2] is None and len(text) <= INTEGER_CHARACTERS_MAX:
+        integer = int(text)
+        if abs(integer) <= INTEGER_MAX:
+            return integer
     number = float(text)
     return text if number in (float("inf"), float("-inf")) else number
 
