@@ -282,7 +282,7 @@ class MemoryStore:
             if not request.future.done():
                 request.future.set_result(Appended(commit_no, base_offsets))
         batches.sort(key=lambda batch: (batch.stream, batch.partition, batch.base_offset))
-        self.recent.add(batches)
+        self.recent.add(batches, sum(memory_bytes(batch.runs) for batch in batches))
 
     def _store(self, run: Run, commit_no: int, batches: list[RecordBatch]) -> int:
         log = self._log(run.stream, run.partition)

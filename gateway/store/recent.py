@@ -32,9 +32,11 @@ class Recent:
         self._batches: dict[int, tuple[Sequence[RecordBatch], int]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
 
-    def add(self, batches: Sequence[RecordBatch]) -> None:
-        """Take in the next commit, its batches by stream and partition, and wake readers."""
-        size_bytes = sum(memory_bytes(batch.runs) for batch in batches)
+    def add(self, batches: Sequence[RecordBatch], size_bytes: int) -> None:
+        """Take in the next commit, its batches by stream and partition, and wake readers.
+
+        `size_bytes` is the `memory_bytes` of all its runs, which the caller has counted already.
+        """
         self.last_commit_no += 1
         self._batches[self.last_commit_no] = (batches, size_bytes)
         self._bytes += size_bytes

@@ -40,7 +40,12 @@ from gateway.store.options import StoreOptions
 from gateway.store.protocol import Appended
 from gateway.store.recent import Recent, memory_bytes
 from gateway.store.sqlite.catalog import Catalog, load_catalog
-from gateway.store.sqlite.connections import close_quietly, connect_writer, unavailable
+from gateway.store.sqlite.connections import (
+    close_quietly,
+    closed_on_error,
+    connect_writer,
+    unavailable,
+)
 from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
 from gateway.store.sqlite.rows import BatchRow
 
@@ -133,11 +138,11 @@ class Committer:
                     await self._recover(unavailable(error, self._path))
                 except UNENCODABLE as error:
                     self._refuse(self._underway, StoreError(f"a record can't be stored: {error}"))
+                    self.queued_bytes -= sum(own.size_bytes for own in self._underway)
         finally:
             self._closing.set()
             self._refuse_all(StoreUnavailable(f"{self._path} is closed"))
-            if self._connection is not None:
-                await close_quietly(self._connection)
+            await self._disconnect()
 
     async def _wait_for_requests(self) -> bool:
         """Return whether there is something to commit; False ends the task."""
@@ -168,10 +173,11 @@ class Committer:
         draft = CommitDraft(self.catalog, requests)
         rows = draft.rows(await self._compress(draft.pack()))
         await self._write(rows, draft.statements, is_synced=draft.is_synced)
-        self.recent.add(draft.settle(self.catalog, rows))
+        size_bytes = sum(request.size_bytes for request in requests)
+        self.recent.add(draft.settle(self.catalog, rows), size_bytes)
+        self.queued_bytes -= size_bytes
         for request in requests:
             request.apply(self.catalog)
-            self.queued_bytes -= request.size_bytes
             if not request.future.done():
                 request.future.set_result(Appended(draft.commit_no, request.base_offsets))
 
@@ -191,8 +197,7 @@ class Committer:
             sqlite3.Error: the transaction may still be open; closing the connection ends it.
         """
         connection = self._connection
-        if connection is None:
-            raise sqlite3.OperationalError("the connection is closed")
+        assert connection is not None  # noqa: S101 - requests are refused while there is none
         if is_synced is not self._is_synced:
             await connection.execute_fetchall(
                 f"PRAGMA synchronous = {'FULL' if is_synced else 'NORMAL'}"
@@ -213,9 +218,7 @@ class Committer:
         """Refuse everything that waits, then connect anew, however long it takes."""
         self._failure = failure
         self._refuse_all(failure)
-        broken, self._connection = self._connection, None
-        if broken is not None:
-            await close_quietly(broken)
+        await self._disconnect()
         pause_s = REOPEN_PAUSE_MIN_S
         while not self._closing.is_set():
             try:
@@ -232,16 +235,13 @@ class Committer:
     async def _connect(self, *, is_suspect: bool = False) -> None:
         """Open the file and believe it; when `is_suspect`, have it rid itself of its WAL first."""
         connection = await connect_writer(self._path)
-        try:
-            if is_suspect:
-                await empty_wal(connection, self._path)
-            catalog = await load_catalog(connection)
-        except sqlite3.Error as error:
-            await close_quietly(connection)
-            raise unavailable(error, self._path) from error
-        except StoreError:
-            await close_quietly(connection)
-            raise
+        async with closed_on_error(connection):
+            try:
+                if is_suspect:
+                    await empty_wal(connection, self._path)
+                catalog = await load_catalog(connection)
+            except sqlite3.Error as error:
+                raise unavailable(error, self._path) from error
         # A member that joined in memory keeps its generation even if writing that failed.
         for group, generation in self.catalog.generations.items():
             catalog.generations[group] = max(generation, catalog.generations.get(group, 0))
@@ -252,6 +252,11 @@ class Committer:
         self._connection = connection
         self._is_synced = True
 
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await close_quietly(connection)
+
     def _refuse_all(self, failure: StoreError) -> None:
         self._refuse(self._underway, failure)
         self._refuse(self._queue, failure)
@@ -261,7 +266,6 @@ class Committer:
     def _refuse(self, requests: Iterable[Request], failure: StoreError) -> None:
         for request in requests:
             if not request.future.done():
-                self.queued_bytes -= request.size_bytes
                 request.future.set_exception(anew(failure))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -70,13 +70,13 @@ async def connect_writer(path: Path) -> aiosqlite.Connection:
         timeout=BUSY_TIMEOUT_S,
         cached_statements=STATEMENTS_CACHED,
     )
-    try:
-        await set_up(connection, path)
-    except sqlite3.Error as error:
-        await close_quietly(connection)
-        if primary_code(error) in NOT_WRITABLE_CODES:
-            raise StoreNotWritable(f"can't write {path}: {error}") from error
-        raise unavailable(error, path) from error
+    async with closed_on_error(connection):
+        try:
+            await set_up(connection, path)
+        except sqlite3.Error as error:
+            if primary_code(error) in NOT_WRITABLE_CODES:
+                raise StoreNotWritable(f"can't write {path}: {error}") from error
+            raise unavailable(error, path) from error
     return connection
 
 
@@ -150,11 +150,8 @@ async def connect_checked(path: Path, parameters: str) -> aiosqlite.Connection:
         timeout=BUSY_TIMEOUT_S,
         cached_statements=STATEMENTS_CACHED,
     )
-    try:
+    async with closed_on_error(connection):
         await check_format(connection, path)
-    except (sqlite3.Error, StoreError):
-        await close_quietly(connection)
-        raise
     return connection
 
 
@@ -187,6 +184,15 @@ async def read_pragma(connection: aiosqlite.Connection, name: str) -> int:
     """Read one of the file's integers."""
     rows = await connection.execute_fetchall(f"PRAGMA {name}")
     return int(next(iter(rows))[0])
+
+
+@contextlib.asynccontextmanager
+async def closed_on_error(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """Close the connection when what follows fails or is cancelled: its thread outlives neither."""
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(close_quietly, connection)
+        yield
+        stack.pop_all()
 
 
 async def close_quietly(connection: aiosqlite.Connection) -> None:

@@ -73,8 +73,8 @@ async def test_gaps_are_those_of_the_last_reading():
 async def test_the_seam_between_history_and_recent_commits_is_exact():
     """History ends within commit 3, which the window still has in full."""
     recent = Recent(10_000, last_commit_no=1)
-    recent.add([a_batch(2, 2, commit_no=2)])
-    recent.add([a_batch(4, 4, commit_no=3)])
+    recent.add([a_batch(2, 2, commit_no=2)], 10)
+    recent.add([a_batch(4, 4, commit_no=3)], 10)
     history = Scripted(Merged([a_batch(0, 6)], [], {KEY: 6}, 2, has_more=True), recent=recent)
     cursor = cursor_of(history)
     assert len(payloads_of(await cursor.next())) == 6
@@ -84,8 +84,8 @@ async def test_the_seam_between_history_and_recent_commits_is_exact():
 
 async def test_a_commit_that_was_returned_in_part_is_gone_on_with():
     recent = Recent(10_000, last_commit_no=0)
-    recent.add([a_batch(0, 5)])
-    recent.add([a_batch(5, 2, commit_no=2)])
+    recent.add([a_batch(0, 5)], 10)
+    recent.add([a_batch(5, 2, commit_no=2)], 10)
     cursor = cursor_of(Scripted(recent=recent))
     found = [payloads_of(await cursor.read(2, 1 << 20)) for _ in range(4)]
     assert [len(part) for part in found] == [2, 2, 2, 1]

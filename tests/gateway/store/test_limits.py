@@ -31,7 +31,7 @@ def obvious(payloads, records_max, bytes_max):
     return taken
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SIZES, st.integers(0, 8), st.integers(0, 20))
 def test_an_allowance_takes_what_fits_and_at_least_one(sizes, records_max, bytes_max):
     batches = batches_of(sizes)

@@ -12,7 +12,7 @@ def a_batch(commit_no, size=100):
 def filled(bytes_max, count, size=100):
     recent = Recent(bytes_max, last_commit_no=0)
     for commit_no in range(1, count + 1):
-        recent.add([a_batch(commit_no, size)])
+        recent.add([a_batch(commit_no, size)], size + RECORD_BYTES)
     return recent
 
 
@@ -35,7 +35,7 @@ def test_the_newest_commit_is_kept_however_large():
 
 def test_commits_without_records_are_counted():
     recent = Recent(1000, last_commit_no=7)
-    recent.add([])
+    recent.add([], 0)
     assert recent.covers(7)
     assert recent.batches_of(8) == []
 
@@ -52,7 +52,7 @@ async def test_a_waiting_reader_is_woken_by_the_next_commit():
     recent = filled(10_000, count=1)
     waiting = [asyncio.create_task(recent.wait(1)) for _ in range(3)]
     await asyncio.sleep(0)
-    recent.add([a_batch(2)])
+    recent.add([a_batch(2)], 100)
     await asyncio.gather(*waiting)
     await recent.wait(1)
 

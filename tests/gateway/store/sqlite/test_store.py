@@ -1,4 +1,8 @@
 import asyncio
+import io
+import json
+import sqlite3
+import struct
 import tempfile
 from pathlib import Path
 
@@ -14,7 +18,8 @@ from gateway.errors import (
     StoreUnavailable,
     StreamInvalid,
 )
-from gateway.store import Put, StoreOptions, StreamSpec, open_store
+from gateway.events import Record
+from gateway.store import Put, Scan, StoreOptions, StreamSpec, batch_format, open_store
 from gateway.store.sqlite.connections import close_quietly, connect_writer
 from tests.gateway.store.building import STREAM, a_run, everything, numbered, records_of, take
 from tests.gateway.store.contract import StoreContract
@@ -101,6 +106,57 @@ async def test_two_that_ensure_at_once_create_a_stream_once(tmp_path):
     await asyncio.gather(*(store.ensure(StreamSpec(STREAM, 2)) for _ in range(3)))
     assert await store.streams() == [StreamSpec(STREAM, 2)]
     await store.close()
+
+
+def read_by_hand(path):
+    """Every record of the log, with nothing but what docs/format.md says."""
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    rows = database.execute(
+        "SELECT stream, partition, id & ((1 << 44) - 1), body FROM batches "
+        "JOIN partitions ON number = id >> 44 ORDER BY commit_no, stream, partition"
+    ).fetchall()
+    database.close()
+    for stream, partition, offset, body in rows:
+        content = io.BytesIO(batch_format.zstd.decompress(body))
+        assert content.read(1) == b"\x01"
+        header = json.loads(content.read(int.from_bytes(content.read(4), "little")))
+        count = sum(run[2] for run in header["runs"])
+        assert len(header["origins"]) <= 256
+        indexes, flags = content.read(count), content.read(count)
+        lengths = struct.unpack(f"<{count}I", content.read(4 * count))
+        properties = [b""] * count
+        if header["properties"]:
+            own_lengths = struct.unpack(f"<{count}I", content.read(4 * count))
+            properties = [content.read(length) for length in own_lengths]
+        payloads = [content.read(length) for length in lengths]
+        assert content.read() == b""
+        arrivals = [(run[0], run[1]) for run in header["runs"] for _ in range(run[2])]
+        for number in range(count):
+            topic, device = header["origins"][indexes[number]]
+            client, arrival_ms = arrivals[number]
+            place = (stream, partition, offset + number, arrival_ms, topic, device, client)
+            yield Record(*place, payloads[number], flags[number], properties[number])
+
+
+async def test_the_log_can_be_read_with_its_documentation_alone(tmp_path):
+    store = await open_store(StoreOptions(tmp_path), ManualClock())
+    await store.ensure(StreamSpec(STREAM, 2))
+    for number in range(4):
+        run = numbered(3 * number, 3, partition=number % 2, arrival_ms=number)
+        run.properties = [b"", b"\x01\x01", b""] if number == 1 else None
+        await store.append([run, numbered(50, 2, client="other")])
+    read = [record async for record in in_merge_order(store)]
+    assert list(read_by_hand(tmp_path / "penstock.db")) == read
+    await store.close()
+
+
+async def in_merge_order(store):
+    stops = {
+        (STREAM, partition): (await store.bounds(STREAM, partition))[1] for partition in (0, 1)
+    }
+    async for batch in Scan(store, dict.fromkeys(stops, 0), stops).batches():
+        for record in batch.records():
+            yield record
 
 
 OPERATIONS = st.one_of(
