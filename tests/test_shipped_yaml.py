@@ -1,0 +1,60 @@
+"""Every YAML file that ships loads, and says what the program does by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_sim.loader import load_scenario, shipped_scenarios
+from gateway.config import load_config
+from gateway.rules import load_rules, rule_paths
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "config" / "gateway.yaml"
+RULES = ROOT / "rules"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_a_shipped_configuration_loads(path):
+    load_config(path)
+
+
+def test_the_shipped_configuration_shows_the_defaults():
+    shipped, default = load_config(CONFIG), load_config(None)
+    places = {"data_dir": default.data_dir, "rules_path": default.rules_path}
+    assert replace(shipped, **places) == default
+
+
+def test_the_shipped_configuration_names_the_shipped_rules():
+    assert load_config(CONFIG).rules_path.resolve() == RULES
+
+
+@pytest.mark.parametrize("path", rule_paths([RULES]), ids=lambda path: path.name)
+def test_a_shipped_rule_file_loads_by_itself(path):
+    assert load_rules([path]).rules
+
+
+def test_the_shipped_rules_load_together():
+    rules = load_rules([RULES]).rules
+    assert len({rule.id for rule in rules}) == len(rules) > 0
+
+
+@pytest.mark.parametrize("path", rule_paths([RULES]), ids=lambda path: path.name)
+def test_a_shipped_rule_says_what_it_is_for(path):
+    assert [rule.id for rule in load_rules([path]).rules if not rule.title] == []
+
+
+@pytest.mark.parametrize("name", shipped_scenarios())
+def test_a_shipped_scenario_loads(name):
+    assert load_scenario(name).kinds
+
+
+def test_no_other_yaml_ships_unread():
+    read = {*rule_paths([RULES]), *(ROOT / "config").glob("*.yaml")}
+    folders = [ROOT / folder for folder in ("config", "rules", "devices")]
+    found = {path for folder in folders for path in folder.rglob("*.y*ml")}
+    assert found == read
