@@ -19,6 +19,10 @@ class StarterExists(PenstockError):
     """A folder that would be copied is there already."""
 
 
+class StarterNotWritten(PenstockError):
+    """The starter folder can't be written."""
+
+
 def starter_root() -> Path:
     """Where the shipped folders lie: in the package, or beside it in a checkout."""
     with as_file(files("gateway")) as package:
@@ -33,7 +37,11 @@ def init(directory: Path = typer.Argument(..., help="Folder to fill; made if nee
     if taken:
         raise StarterExists(f"{directory} has {', '.join(taken)} already; nothing was copied")
     root = starter_root()
-    for name in FOLDERS:
-        shutil.copytree(root / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    try:
+        for name in FOLDERS:
+            shutil.copytree(root / name, directory / name, ignore=ignored)
+    except OSError as error:
+        raise StarterNotWritten(f"can't write to {directory}: {error.strerror or error}") from error
     print(f"penstock: wrote {', '.join(FOLDERS)} to {directory}")
     print(f"penstock: next: cd {directory} && penstock serve")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 import typer
@@ -20,6 +19,8 @@ from gateway import __version__
 from gateway.errors import PenstockError
 
 ENTRY_POINTS = "penstock.commands"
+COMPLETION_OPTIONS = ("install_completion", "show_completion")
+USAGE_EXIT_CODE = 2
 COMMANDS = {
     "init": "gateway.cli.init",
     "serve": "gateway.cli.serve",
@@ -28,24 +29,46 @@ COMMANDS = {
 }
 
 
+# typer may bring its own click; this is the base of what either raises for wrong usage.
+UsageError: Any = typer.BadParameter.__base__
+
+
 class LazyCommands(TyperGroup):
     """A group that knows its commands by name, and imports one when it is used."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*COMMANDS, *sorted(point.name for point in entry_points(group=ENTRY_POINTS))]
+        return [*COMMANDS, *sorted(point.name for point in _entry_points())]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         module = COMMANDS.get(cmd_name)
         if module is not None:
             return _as_command(importlib.import_module(module).app, cmd_name)
-        for point in entry_points(group=ENTRY_POINTS, name=cmd_name):
-            return _as_command(point.load(), cmd_name)
+        for point in _entry_points():
+            if point.name == cmd_name:
+                return _as_command(point.load(), cmd_name)
         return None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and args[0] not in self.list_commands(ctx):
+            from gateway.documents import did_you_mean
+
+            hint = did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"there is no command '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
+
+
+def _entry_points() -> Any:
+    """The commands that other packages add; finding them is slow, so it is done when needed."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINTS)
 
 
 def _as_command(app: Any, name: str) -> Any:
     command = typer.main.get_command(app)
     command.name = name
+    # They belong to `penstock`, not to each of its commands.
+    command.params = [one for one in command.params if one.name not in COMPLETION_OPTIONS]
     return command
 
 
@@ -75,13 +98,29 @@ def penstock(
 def main() -> NoReturn:
     """Run the command line; exits 0 on success, 1 on failure, 2 on bad usage."""
     try:
-        app(prog_name="penstock")
+        exit_code = app(prog_name="penstock", standalone_mode=False)
+        sys.stdout.flush()
     except PenstockError as error:
         fail(str(error))
-    except BrokenPipeError:
-        # Whoever read our output has enough; Python must not complain when it closes stdout.
+    except UsageError as error:
+        refuse(error)
+    except typer.Abort:
+        fail("stopped")
+    except OSError as error:
+        # Nothing more can be said there, and Python must not complain when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+        fail(f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror))
+    sys.exit(exit_code or 0)
+
+
+def refuse(error: Any) -> NoReturn:
+    """Say in one line what is wrong with a command line; a group without a command shows help."""
+    message = error.format_message()
+    if not message or "\n" in message:
+        print(message, file=sys.stderr, end="")
+        sys.exit(USAGE_EXIT_CODE)
+    command = "penstock" if error.ctx is None else error.ctx.command_path
+    fail(f"{message.rstrip('.')}; see '{command} --help'", USAGE_EXIT_CODE)
 
 
 def fail(message: str, exit_code: int = 1) -> NoReturn:
