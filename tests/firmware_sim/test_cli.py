@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from firmware_sim.cli import app
+from firmware_sim.failures import ServerAbsent, SimulationFailed
+from firmware_sim.loader import shipped_scenarios
+from firmware_sim.sink import Sink
+from gateway.mqtt import ReasonCode
+from tests.firmware_sim.sink_server import SinkServer
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+async def run_beside(server, *arguments):
+    """Run a command in a process of its own, while the loop of the test serves it."""
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "firmware_sim", *map(str, arguments), "--port", str(server.port),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await command.communicate()
+    return command.returncode, output.decode(), errors.decode()
+
+
+async def test_a_run_is_verified_by_a_witness_and_summed_up():
+    async with SinkServer() as server:
+        status, output, errors = await run_beside(
+            server, "run", "demo", "--devices", 6, "--duration", 2, "--verify", "--json"
+        )
+    assert (status, errors) == (0, "")
+    lines = [orjson.loads(line) for line in output.splitlines()]
+    assert {line["type"] for line in lines} == {"progress", "summary"}
+    summary = lines[-1]
+    assert summary["ok"]
+    assert (
+        summary["account"]["stored_once"] + summary["account"]["stored_again"] == summary["taken"]
+    )
+
+
+async def test_a_run_against_a_refusing_server_is_one_clear_line():
+    sink = Sink(accept=lambda _: ReasonCode.NOT_AUTHORIZED)
+    async with SinkServer(sink) as server:
+        status, output, errors = await run_beside(server, "run", "demo")
+    assert (status, output) == (1, "")
+    assert errors.splitlines() == [
+        f"penstock: the MQTT server at 127.0.0.1:{server.port} refuses client 'greenhouse-1': "
+        "NOT_AUTHORIZED; say --username and --password that it accepts"
+    ]
+
+
+async def test_a_replay_shows_its_result(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("timestamp,value\n2013-12-02 21:15:00,5\n2013-12-02 21:20:00,6\n")
+    async with SinkServer() as server:
+        status, output, _ = await run_beside(server, "replay", path, "--topic", "a/b")
+    assert status == 0
+    assert "r.csv to a/b: every row is acknowledged" in output
+    assert [taken.topic for taken in server.sink.taken] == ["a/b", "a/b"]
+
+
+def test_an_absent_server_is_an_error():
+    result = run("run", "demo", "--port", 1)
+    assert isinstance(result.exception, ServerAbsent)
+
+
+def test_scenarios_are_listed_and_described():
+    listed = run("list", "--json").output.splitlines()
+    assert [orjson.loads(line)["scenario"] for line in listed] == shipped_scenarios()
+    assert "A pump station" in run("list").output
+    assert "topic greenhouse/greenhouse-1/climate" in run("describe", "demo").output
+
+
+def test_every_error_of_a_scenario_file_is_a_line_and_wrong_usage(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("version: 1\nscenario: x\nkinds: []\ncolor: red\n")
+    result = run("describe", path)
+    assert result.exit_code == 2
+    assert [line.split(" ")[1] for line in result.stderr.splitlines()] == [
+        f"{path}:3:8:",
+        f"{path}:4:1:",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("run", "demoo"), "did you mean 'demo'?"),
+        (("run", "demo", "--duration", "soon"), "'soon' is not a duration"),
+        (("run", "demo", "--duration", "-1"), "not a duration above zero"),
+        (("run", "demo", "--devices", "0"), "greater than or equal to 1"),
+        (("run", "demo", "--protocol", "4"), "'4' is not one of 3.1.1, 5"),
+        (("run", "demo", "--data", "/"), "it says where the log is for --verify"),
+        (("replay", "x.csv", "--topic", "t", "--speed", "fast"), "'fast' is neither"),
+        (("replay", "x.csv", "--topic", "t", "--speed", "x-1"), "'x-1' is neither"),
+        (("replay", "x.csv", "--topic", "t", "--qos", "2"), "less than or equal to 1"),
+        (("replay", "x.csv"), "Missing option '--topic'"),
+    ],
+)
+def test_wrong_usage_exits_2_and_says_why(arguments, complaint):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert complaint in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--data", "/nowhere"), "no data directory at /nowhere"),
+        (("--devices", "5000", "--duration", "7d"), "keeps account of 50,000,000 at most"),
+    ],
+)
+def test_a_verification_that_can_not_work_is_refused_before_it_starts(arguments, complaint):
+    result = run("run", "demo", "--verify", *arguments)
+    assert isinstance(result.exception, SimulationFailed)
+    assert complaint in str(result.exception)
+
+
+def test_a_missing_recording_is_an_error():
+    result = run("replay", "/nowhere.csv", "--topic", "t")
+    assert "/nowhere.csv: can't be read" in str(result.exception)
