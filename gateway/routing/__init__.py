@@ -3,6 +3,7 @@
 from gateway.routing.retained import Retained, RetainedLimits, RetainedMessages
 from gateway.routing.router import NoStreamForTopic, Route, Router, StreamRoute, cut_runs
 from gateway.routing.subscriptions import SubscriptionTree
+from gateway.routing.topic_tree import TopicTree
 
 __all__ = [
     "NoStreamForTopic",
@@ -13,5 +14,6 @@ __all__ = [
     "Router",
     "StreamRoute",
     "SubscriptionTree",
+    "TopicTree",
     "cut_runs",
 ]

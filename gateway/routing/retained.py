@@ -6,8 +6,11 @@ Keeping them on disk is the caller's; their limits are here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
+
+from gateway.mqtt import has_wildcard
+from gateway.routing.topic_tree import TopicTree
 
 OVERHEAD_BYTES = 256
 
@@ -31,21 +34,13 @@ class RetainedLimits:
     payload_bytes_max: int = 1 << 20
 
 
-@dataclass(slots=True)
-class Branch:
-    """One level of topic names; `topic` is set where a retained message's name ends."""
-
-    below: dict[str, Branch] = field(default_factory=dict)
-    topic: str | None = None
-
-
 class RetainedMessages:
     """The retained messages by topic, and a tree of their names for filters with wildcards."""
 
     def __init__(self, limits: RetainedLimits) -> None:
         self._limits = limits
         self._messages: dict[str, Retained] = {}
-        self._root = Branch()
+        self._topics = TopicTree()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -77,65 +72,18 @@ class RetainedMessages:
             self._messages[topic] = message
             self.bytes += _size(topic, message)
             if earlier is None:
-                self._add(topic)
+                self._topics.add(topic)
         elif earlier is not None:
-            self._remove(topic)
+            self._topics.remove(topic)
 
     def match(self, topic_filter: str) -> Iterator[str]:
         """Every topic with a retained message that a filter matches, as they are now.
 
         Spec: MQTT5 §4.7, MQTT311 §4.7
         """
-        if "+" not in topic_filter and "#" not in topic_filter:
-            return iter([topic_filter] if topic_filter in self._messages else [])
-        return self._walk(self._root, topic_filter.split("/"), 0)
-
-    def _walk(self, branch: Branch, levels: list[str], depth: int) -> Iterator[str]:
-        if depth == len(levels):
-            if branch.topic is not None:
-                yield branch.topic
-            return
-        level = levels[depth]
-        if level == "#":
-            yield from self._all(branch, at_top=depth == 0)
-        elif level == "+":
-            for name, below in list(branch.below.items()):
-                # A wildcard does not match a first level that begins with $ [MQTT5-4.7.2-1].
-                if depth or not name.startswith("$"):
-                    yield from self._walk(below, levels, depth + 1)
-        elif level in branch.below:
-            yield from self._walk(branch.below[level], levels, depth + 1)
-
-    def _all(self, branch: Branch, *, at_top: bool) -> Iterator[str]:
-        """Every topic at and below a branch, without recursion: names may be deep."""
-        waiting = [branch]
-        while waiting:
-            branch = waiting.pop()
-            if branch.topic is not None:
-                yield branch.topic
-            for name, below in branch.below.items():
-                if not (at_top and name.startswith("$")):
-                    waiting.append(below)
-            at_top = False
-
-    def _add(self, topic: str) -> None:
-        branch = self._root
-        for name in topic.split("/"):
-            branch = branch.below.setdefault(name, Branch())
-        branch.topic = topic
-
-    def _remove(self, topic: str) -> None:
-        path: list[tuple[Branch, str]] = []
-        branch = self._root
-        for name in topic.split("/"):
-            path.append((branch, name))
-            branch = branch.below[name]
-        branch.topic = None
-        for above, name in reversed(path):
-            below = above.below[name]
-            if below.below or below.topic is not None:
-                break
-            del above.below[name]
+        if has_wildcard(topic_filter):
+            return self._topics.match(topic_filter)
+        return iter([topic_filter] if topic_filter in self._messages else [])
 
 
 def _size(topic: str, message: Retained) -> int:

@@ -20,6 +20,7 @@ from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, StoreError
 from gateway.events import RecordBatch, Run
 from gateway.routing import Retained, RetainedMessages, SubscriptionTree
+from gateway.server.latest import LatestOffsets
 from gateway.server.retaining import note_retained
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms, current_properties
@@ -48,6 +49,7 @@ class Fanout:
         self.streams = list(dict.fromkeys(stream for stream, _ in slots))
         self.tree: SubscriptionTree[Subscriber, Grant] = SubscriptionTree()
         self.positions: dict[Slot, int] = {}
+        self.latest = LatestOffsets()
         self.delivered = 0
         self._terms_by_topic: dict[str, Mapping[Subscriber, Terms]] = {}
         self._generation = -1
@@ -58,6 +60,7 @@ class Fanout:
         for stream, partition in self.slots:
             bounds = await self.store.bounds(stream, partition)
             self.positions[stream, partition] = bounds.log_end_offset
+        self.latest.begin(self.positions)
 
     async def run(self) -> None:
         """Hand out what is committed, until cancelled or the store is closed."""
@@ -66,6 +69,7 @@ class Fanout:
             while batches := await tail.next():
                 for batch in batches:
                     note_retained(batch, self._retained)
+                    self.latest.note(batch)
                     if len(self.tree):
                         self._spread(batch)
                     self.positions[batch.stream, batch.partition] = batch.next_offset

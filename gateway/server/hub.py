@@ -136,11 +136,20 @@ class Hub:
         for grant in state.grants_by_filter.values():
             self._begin(subscriber, grant, state.replays.get(grant.topic_filter), is_new=False)
         state.replays = {}
-        if state.positions is not None:
-            positions, state.positions = state.positions, None
+        positions, state.positions = state.positions, None
+        if positions is not None and self._has_missed_something(state, positions):
             subscriber.leave_tail()
             subscriber.positions = dict(positions)
             subscriber.start(asyncio.ensure_future(self._bring_back(subscriber)))
+
+    def _has_missed_something(self, state: SessionState, positions: Mapping[Slot, int]) -> bool:
+        """Whether a session that comes back is owed anything."""
+        if state.unacknowledged:
+            return True
+        filters = [
+            grant.pattern for grant in state.grants_by_filter.values() if not grant.is_shared
+        ]
+        return self.fanout.latest.may_have_news(filters, positions)
 
     def _begin(
         self,
