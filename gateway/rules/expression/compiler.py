@@ -177,11 +177,11 @@ class CodeBuilder:
             case Call(kind="bool"):
                 return self.call(node)
         kept, again = self._keep(self.value(node))
-        is_not_false = ast.Compare(again(), [ast.IsNot()], [ast.Constant(False)])  # noqa: FBT003
+        is_not_false = ast.Compare(again(), [ast.IsNot()], [ast.Constant(False)])  # noqa: FBT003 - a constant of the code
         return ast.BoolOp(
             ast.Or(),
             [
-                ast.Compare(kept, [ast.Is()], [ast.Constant(True)]),  # noqa: FBT003
+                ast.Compare(kept, [ast.Is()], [ast.Constant(True)]),  # noqa: FBT003 - a constant of the code
                 ast.BoolOp(ast.And(), [is_not_false, call("fail")]),
             ],
         )
@@ -317,8 +317,8 @@ def _is_no_truth(kept: ast.expr, again: ast.expr) -> ast.expr:
     return ast.BoolOp(
         ast.And(),
         [
-            ast.Compare(kept, [ast.IsNot()], [ast.Constant(True)]),  # noqa: FBT003
-            ast.Compare(again, [ast.IsNot()], [ast.Constant(False)]),  # noqa: FBT003
+            ast.Compare(kept, [ast.IsNot()], [ast.Constant(True)]),  # noqa: FBT003 - a constant of the code
+            ast.Compare(again, [ast.IsNot()], [ast.Constant(False)]),  # noqa: FBT003 - a constant of the code
         ],
     )
 
