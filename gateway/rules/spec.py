@@ -24,22 +24,18 @@ class Expression(Protocol):
     @property
     def text(self) -> str:
         """The expression as it is written."""
-        ...
 
     @property
     def names(self) -> frozenset[str]:
         """The names that it reads from the scope, the slots of its stateful calls included."""
-        ...
 
     @property
     def kind(self) -> Kind:
         """The type of its value, where that can be told before it runs; else `any`."""
-        ...
 
     @property
     def stateful(self) -> tuple[StatefulCall, ...]:
         """Its calls of `changed` and `since`, innermost first; see `StatefulCall`."""
-        ...
 
     @property
     def evaluate(self) -> Callable[[Scope], Value]:
@@ -49,7 +45,6 @@ class Expression(Protocol):
         neither holds UNKNOWN: leave such a key out. A plain function is returned, so keep it in a
         local.
         """
-        ...
 
 
 class StatefulCall(Protocol):
@@ -62,16 +57,11 @@ class StatefulCall(Protocol):
 
     @property
     def slot(self) -> str:
-        """The name under which expressions read the value.
-
-        The call's own text, such as `changed(payload.x)`.
-        """
-        ...
+        """The name under which expressions read the value: its text, as in `changed(payload.x)`."""
 
     @property
     def names(self) -> frozenset[str]:
         """The names that its argument reads."""
-        ...
 
     def advance(self, memory: Value, scope: Scope) -> tuple[Value, Value]:
         """Take in one event, whose `ts` is in the scope; returns the new memory and the value.
@@ -80,7 +70,6 @@ class StatefulCall(Protocol):
         `since(condition)`: seconds of event time since the condition was last true; unknown before
         that.
         """
-        ...
 
 
 class Template(Protocol):
@@ -89,35 +78,29 @@ class Template(Protocol):
     @property
     def text(self) -> str:
         """The template as it is written."""
-        ...
 
     @property
     def names(self) -> frozenset[str]:
         """The names that its placeholders read."""
-        ...
 
     @property
     def stateful(self) -> tuple[StatefulCall, ...]:
         """The stateful calls in its placeholders, innermost first."""
-        ...
 
     def render(self, scope: Scope) -> str:
         """The text with its placeholders filled; what is unknown shows as `?`; never raises."""
-        ...
 
     def render_topic(self, scope: Scope) -> str | None:
         """The text as a topic name, or None if a placeholder is unknown or no topic comes of it.
 
         What a topic name can't carry (wildcards, control characters) becomes `_`.
         """
-        ...
 
     def value(self, scope: Scope) -> Value:
         """The bare value of a template that is one placeholder without a format; else its text.
 
         None when that value is unknown, so that it can go into JSON.
         """
-        ...
 
 
 Severity = Literal["info", "warning", "minor", "major", "critical"]
@@ -358,9 +341,8 @@ class EmitSpec:
 class PublishSpec:
     """An MQTT message at some moments of an alarm's life.
 
-    Its templates also know the names `rule severity event message id`.
-
-    `payload` None publishes the alert itself as JSON.
+    Its templates also know the names `rule severity event message id`. `payload` None publishes
+    the alert itself as JSON.
     """
 
     topic: Template
@@ -453,10 +435,8 @@ class Zone(Protocol):
 
     @property
     def name(self) -> str: ...
-
     def holds(self, lat: float, lon: float) -> bool:
         """Whether the point lies inside; the border counts as inside."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
