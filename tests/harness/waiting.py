@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 Found = TypeVar("Found")
 POLL_S = 0.005
 WAIT_S_MAX = 15.0
+TURNS_WITHOUT_PAUSE = 100
 
 
 def wait_for(
@@ -28,4 +30,20 @@ def wait_for(
         if time.monotonic() > until_s:
             raise TimeoutError(f"waited {seconds:g} s for {what}")
         time.sleep(poll_s)
+    return found
+
+
+async def until(condition: Callable[[], Found], what: str, *, seconds: float = WAIT_S_MAX) -> Found:
+    """Like `wait_for`, inside an event loop: the others run meanwhile, at first without a pause.
+
+    Raises:
+        TimeoutError: `condition` returned nothing true within `seconds`.
+    """
+    until_s = time.monotonic() + seconds
+    turns = 0
+    while not (found := condition()):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"waited {seconds:g} s for {what}")
+        turns += 1
+        await asyncio.sleep(0 if turns < TURNS_WITHOUT_PAUSE else POLL_S)
     return found
