@@ -54,7 +54,7 @@ CALLS_GRANTED = {
 }
 CALLS_BANNED_IN_TESTS = {
     "time.sleep": "wait for a condition with tests.harness.waiting.wait_for",
-    "asyncio.sleep": "wait for a condition with tests.harness.waiting.until, or drive a ManualClock",
+    "asyncio.sleep": "wait with tests.harness.waiting.until, or drive a ManualClock",
 }
 CALLS_GRANTED_IN_TESTS = {
     ("tests/harness/waiting.py", "time.sleep"): "the one place that waits",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
@@ -33,17 +35,22 @@ def wait_for(
     return found
 
 
-async def until(condition: Callable[[], Found], what: str, *, seconds: float = WAIT_S_MAX) -> Found:
+async def until(
+    condition: Callable[[], Found | Awaitable[Found]], what: str, *, seconds: float = WAIT_S_MAX
+) -> Found:
     """Like `wait_for`, inside an event loop: the others run meanwhile, at first without a pause.
 
     Raises:
-        TimeoutError: `condition` returned nothing true within `seconds`.
+        TimeoutError: `condition` gave nothing true within `seconds`.
     """
     until_s = time.monotonic() + seconds
-    turns = 0
-    while not (found := condition()):
+    for turn in itertools.count():
+        found = condition()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
         if time.monotonic() > until_s:
-            raise TimeoutError(f"waited {seconds:g} s for {what}")
-        turns += 1
-        await asyncio.sleep(0 if turns < TURNS_WITHOUT_PAUSE else POLL_S)
-    return found
+            break
+        await asyncio.sleep(0 if turn < TURNS_WITHOUT_PAUSE else POLL_S)
+    raise TimeoutError(f"waited {seconds:g} s for {what}")
