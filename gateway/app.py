@@ -93,10 +93,17 @@ class Gateway:
     def _build_evaluation(
         self, store: StreamStore, router: Router, rules: RuleSet
     ) -> RuleEvaluation:
-        from gateway.pipeline import RuleEvaluation
+        from gateway.pipeline import RuleEvaluation, no_puts
 
         streams = [stream.spec.name for stream in self._config.streams]
-        return RuleEvaluation(store, rules, streams, router.route_of, self._clock)
+        return RuleEvaluation(
+            store,
+            rules,
+            streams,
+            router.route_of,
+            self._clock,
+            puts_of=self._server.retained_puts if self._server is not None else no_puts,
+        )
 
     async def run(
         self, ready: Callable[[list[tuple[str, int]]], None], stop: asyncio.Event

@@ -1,6 +1,6 @@
 """The loops over the log: they feed the rules, and write down what comes of it."""
 
-from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation
+from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
 from gateway.pipeline.retention import Retention, RetentionOptions
 
-__all__ = ["EvaluationOptions", "Retention", "RetentionOptions", "RuleEvaluation"]
+__all__ = ["EvaluationOptions", "Retention", "RetentionOptions", "RuleEvaluation", "no_puts"]

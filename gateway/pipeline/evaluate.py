@@ -11,7 +11,7 @@ meanwhile goes into the next, so the log decides how many there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from gateway.store import Member, Put, StreamStore
 GROUP = "rules"
 TABLE = "rules"
 MARK = "mark"
+COMMITS_TABLE = "rule-commits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Content(NamedTuple):
     offsets: Mapping[tuple[str, int], int]
 
 
+def no_puts(runs: Sequence[Run]) -> Sequence[Put]:
+    """No table changes with derived records."""
+    return ()
+
+
 class RuleEvaluation:
     """The rules of one gateway at work on its log."""
 
@@ -72,8 +78,12 @@ class RuleEvaluation:
         route: Route,
         clock: Clock,
         options: EvaluationOptions | None = None,
+        puts_of: Callable[[Sequence[Run]], Sequence[Put]] = no_puts,
     ) -> None:
+        """Take the parts; `puts_of` tells which tables must change with derived records."""
         self._store = store
+        self._puts_of = puts_of
+        self._commit_count = 0
         self._streams = [*streams, TICKS_STREAM]
         self._clock = clock
         self._options = options or EvaluationOptions()
@@ -122,6 +132,7 @@ class RuleEvaluation:
         await self._stopped.wait()
 
     async def _restore(self) -> None:
+        self._commit_count = int(await self._store.table(COMMITS_TABLE).get(GROUP) or b"0")
         table = self._store.table(TABLE)
         mark = await table.get(MARK)
         if mark is not None:
@@ -270,20 +281,32 @@ class RuleEvaluation:
 
     async def _persist(self, member: Member, content: Content) -> None:
         """Commit, again and again while the disk refuses: what comes later must not overtake it."""
+        self._commit_count += 1
+        own = Put(COMMITS_TABLE, GROUP, str(self._commit_count).encode())
         while True:
             try:
                 outputs = await self._outlets.open_for(content.outputs, self._store)
+                runs = self._outlets.runs_of(outputs, self._clock.now_ms())
                 await member.commit(
-                    outputs=self._outlets.runs_of(outputs, self._clock.now_ms()),
-                    state=content.puts,
+                    outputs=runs,
+                    state=[*content.puts, *self._puts_of(runs), own],
                     offsets=content.offsets,
                 )
             except StoreUnavailable:
+                await asyncio.sleep(self._options.retry_ms / 1_000)
+                if await self._has_landed(own):
+                    return
                 if self._stopping.is_set():
                     raise
-                await asyncio.sleep(self._options.retry_ms / 1_000)
             else:
                 return
+
+    async def _has_landed(self, own: Put) -> bool:
+        """Whether a commit that failed is in the log all the same: its alerts must not go twice."""
+        try:
+            return await self._store.table(COMMITS_TABLE).get(GROUP) == own.value
+        except StoreUnavailable:
+            return False
 
 
 def cut(batches: Sequence[RecordBatch], records_max: int) -> Iterator[list[RecordBatch]]:

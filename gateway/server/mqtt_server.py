@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Sequence
 
 from gateway.clock import Clock
-from gateway.errors import PenstockError
+from gateway.events import Run
 from gateway.routing import RetainedMessages, Router
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.hub import Hub
 from gateway.server.ingest import Ingest
-from gateway.server.options import ListenerOptions, ServerOptions
-from gateway.server.retaining import load_retained
-from gateway.store import StreamStore
+from gateway.server.listeners.listeners import Listeners
+from gateway.server.options import ServerOptions
+from gateway.server.retaining import load_retained, retained_puts
+from gateway.store import Put, StreamStore
 
 SWEEP_S = 1.0
-
-
-class AddressUnavailable(PenstockError):
-    """A listener's address can't be bound."""
 
 
 class MqttServer:
@@ -47,7 +43,7 @@ class MqttServer:
         )
         self.fanout = Fanout(store, slots, clock, retained)
         self.hub = Hub(options, clock, self.ingest, self.fanout)
-        self._listeners: list[asyncio.Server] = []
+        self.listeners = Listeners(options, lambda: Connection(self.hub), clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[tuple[str, int]]:
@@ -55,6 +51,7 @@ class MqttServer:
 
         Raises:
             AddressUnavailable: a port is in use, or an address is not this machine's.
+            TlsFilesInvalid: a certificate or what belongs to it can't be used.
         """
         await load_retained(self._store, self.retained)
         await self.fanout.start()
@@ -65,34 +62,24 @@ class MqttServer:
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),
         ]
-        return [await self._listen(listener) for listener in self._options.listeners]
-
-    async def _listen(self, listener: ListenerOptions) -> tuple[str, int]:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(
-                lambda: Connection(self.hub),
-                listener.host,
-                listener.port,
-                backlog=self._options.backlog,
-            )
-        except OSError as error:
-            reason = (
-                "the port is in use; choose another with --port, or stop what listens there"
-                if error.errno == errno.EADDRINUSE
-                else (error.strerror or str(error))
-            )
-            raise AddressUnavailable(
-                f"can't listen on {listener.host}:{listener.port}: {reason}"
-            ) from error
-        self._listeners.append(server)
-        host, port = server.sockets[0].getsockname()[:2]
-        return host, port
+        addresses = await self.listeners.open()
+        if self.listeners.tls_files:
+            self._tasks.append(asyncio.create_task(self.listeners.watch(), name="certificates"))
+        return addresses
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.hub.sweep()
+            self.listeners.sweep()
+
+    def reload(self) -> None:
+        """Read the files of the TLS listeners again, as SIGHUP asks; nobody is disconnected."""
+        self.listeners.renew()
+
+    def retained_puts(self, runs: Sequence[Run]) -> Sequence[Put]:
+        """What a commit of derived records must change so that they are retained."""
+        return retained_puts(runs, self.retained)
 
     @property
     def tasks(self) -> Sequence[asyncio.Task[None]]:
@@ -101,8 +88,7 @@ class MqttServer:
 
     async def stop(self) -> None:
         """Stop listening, acknowledge what was taken, send the clients away, settle their wills."""
-        for server in self._listeners:
-            server.close()
+        self.listeners.close()
         self.hub.pause()
         await self.ingest.drain()
         self.hub.stop()
@@ -110,3 +96,4 @@ class MqttServer:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.listeners.end()

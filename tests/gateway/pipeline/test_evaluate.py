@@ -13,7 +13,7 @@ from gateway.mqtt import decode_publish_properties
 from gateway.pipeline import EvaluationOptions, RuleEvaluation
 from gateway.pipeline.evaluate import cut
 from gateway.rules import parse_rules
-from gateway.store import StreamSpec
+from gateway.store import Put, StreamSpec
 from gateway.store.memory import MemoryStore
 from tests.harness.rule_runs import MANY, story
 
@@ -280,3 +280,56 @@ def test_pieces_hold_every_record_once_and_in_order():
         assert all(sum(batch.count for batch in piece) <= size for piece in pieces)
         found = [record for piece in pieces for batch in piece for record in batch.records()]
         assert found == [record for batch in batches for record in batch.records()]
+
+
+class TwoFacedStore(MemoryStore):
+    """Says of some commits that they failed, though they are in the log."""
+
+    def __init__(self, lies):
+        super().__init__()
+        self._lies = lies
+
+    def submit(self, runs, puts, group, offsets):
+        future = super().submit(runs, puts, group, offsets)
+        if not group or not next(self._lies, False):
+            return future
+
+        async def lie():
+            await future
+            raise StoreUnavailable("fsync failed, says the disk")
+
+        return asyncio.ensure_future(lie())
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_commit_that_landed_though_it_failed_emits_nothing_twice(seed):
+    chance = random.Random(seed)
+    store = await open_memory(TwoFacedStore(iter([chance.random() < 0.5 for _ in range(40)])))
+    running = evaluation(store)
+    task = asyncio.create_task(running.run())
+    for number in range(6):
+        await store.append([event(6 if number % 2 == 0 else 1, arrival=1_000 + number)])
+        await until(reader(store, number + 1))
+    await running.stop()
+    await task
+    assert [alert["event"] for alert in await alerts(store)] == ["raised", "cleared"] * 3
+
+
+async def test_tables_change_with_derived_records():
+    store = await open_memory()
+    rules = parse_rules(HOT)
+    running = RuleEvaluation(
+        store,
+        rules,
+        ["telemetry"],
+        route,
+        ManualClock(1_000),
+        OPTIONS,
+        puts_of=lambda runs: [Put("seen", run.origins[0].topic, b"1") for run in runs],
+    )
+    task = asyncio.create_task(running.run())
+    await store.append([event(6)])
+    await until(reader(store, 1))
+    await running.stop()
+    await task
+    assert await store.table("seen").get("siren/m1") == b"1"
