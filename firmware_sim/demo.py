@@ -60,7 +60,7 @@ def demo(  # noqa: PLR0913 - a command's flags are its arguments
     options = RunOptions(devices, int(duration * 1_000), seed, DRAIN_MS, keeps_readings=True)
     allow_connections(devices)
     report = choose_report(as_json=as_json, plain_every=PLAIN_EVERY)
-    with _data_dir(keep) as data_dir, report:
+    with _place_for(keep) as data_dir, report:
         plot = Demo(scenario, options, data_dir, report)
         if as_json:
             plot.alert_lines_max = NO_LIMIT
@@ -72,7 +72,7 @@ def demo(  # noqa: PLR0913 - a command's flags are its arguments
 
 
 @contextlib.contextmanager
-def _data_dir(keep: Path | None) -> Iterator[Path]:
+def _place_for(keep: Path | None) -> Iterator[Path]:
     """The data directory of a demo: a temporary one, unless it is to be kept."""
     if keep is not None:
         try:
