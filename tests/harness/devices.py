@@ -6,7 +6,7 @@ import itertools
 import json
 import random
 import select
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -41,6 +41,7 @@ class Device:
         self.name = name
         self.events: list[Event] = []
         self.identities: list[Hashable] = []
+        self.times_sent: Counter[Hashable] = Counter()
         self.acked: set[int] = set()
         self._chance = random.Random(f"{seed}/{name}")
         self._value = 60.0
@@ -95,6 +96,7 @@ class Device:
     def _publish(self, packet_id: int, event: Event, *, dup: bool = False) -> None:
         if self._client is None:
             return
+        self.times_sent[identity_of(event)] += 1
         # A dead server shows itself when the acks are taken; those before its end still count.
         with suppress(ConnectionError):
             self._client.publish(*event, packet_id=packet_id, dup=dup)
@@ -163,10 +165,10 @@ def first_difference(logged: Sequence[Hashable], sent: Sequence[Hashable]) -> in
 def losses(
     devices: Iterable[Device], log: Sequence[LoggedEvent], due: Mapping[str, int]
 ) -> list[str]:
-    """Compare the log with what was sent, and say what is lost, altered or out of order.
+    """Compare the log with what was sent; say what is lost, altered, out of order or made up.
 
     The first occurrences of a device's events must be the events that it sent, from its first on,
-    in its order, at least as many as were acknowledged; resends may repeat them.
+    in its order, at least as many as were acknowledged. Only a resend may repeat one.
     """
     logged: dict[str, list[Hashable]] = defaultdict(list)
     for event in log:
@@ -183,4 +185,6 @@ def losses(
                 f"{device.name}: {due[device.name]} acknowledged, {len(first_ones)} in the log; "
                 f"{sent[len(first_ones)]} is lost"
             )
+        repeated = Counter(logged[device.name]) - device.times_sent
+        complaints += [f"{device.name}: {one} in the log more often than sent" for one in repeated]
     return complaints
