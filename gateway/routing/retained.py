@@ -53,12 +53,15 @@ class RetainedMessages:
     def accepts(self, topic: str, payload_bytes: int) -> bool:
         """Whether another message may be retained under this topic."""
         limits = self._limits
+        if not payload_bytes:
+            return True
+        earlier = self._messages.get(topic)
         if payload_bytes > limits.payload_bytes_max:
             return False
-        if topic in self._messages or not payload_bytes:
-            return True
-        is_full = len(self._messages) >= limits.count_max or self.bytes >= limits.bytes_max
-        return not is_full
+        if earlier is None and len(self._messages) >= limits.count_max:
+            return False
+        others_bytes = self.bytes - (0 if earlier is None else _size(topic, earlier))
+        return others_bytes + len(topic) + payload_bytes + OVERHEAD_BYTES <= limits.bytes_max
 
     def put(self, topic: str, message: Retained) -> None:
         """Retain a message; an empty payload removes the one that was there.
