@@ -21,6 +21,8 @@ REFUSED = 0x04
 OVERFLOWED = 0x08
 COPIES_MAX = 255
 READINGS_MAX = 50_000_000
+LATE_MS = 1 << 62
+NOWHERE = (-1, LATE_MS)
 
 
 @dataclass(slots=True)
@@ -110,9 +112,9 @@ class Account:
 class Verdict:
     """The account of a run: each reading `taken` is in exactly one of the next five lines.
 
-    The others compare with the log. `strangers` are records of our topics that no device of this
-    run took (of an earlier run, or changed on the way); `disordered` ones first appear in the log
-    after a later one of their device.
+    The others compare with the log. `strangers` are records of our topics and of the time of this
+    run that no device of it took, such as one that was changed on its way; `disordered` ones first
+    appear in the log after a later one of their device.
     """
 
     taken: int
@@ -141,7 +143,8 @@ class Ledger:
     def __init__(self, *, keeps_readings: bool) -> None:
         self.tally = Tally()
         self.strangers = 0
-        self.stored_count = 0
+        self.start_ms = 0
+        """When the run began: an older reading in the log is of an earlier run."""
         self._keeps_readings = keeps_readings
         self._accounts_by_topic: dict[str, Account] = {}
 
@@ -158,9 +161,8 @@ class Ledger:
         account = self._accounts_by_topic.get(topic)
         if account is None:
             return
-        if account.stored(_sequence_number(payload), crc32(payload)):
-            self.stored_count += 1
-        else:
+        seq, time_ms = _identify(payload)
+        if not account.stored(seq, crc32(payload)) and time_ms >= self.start_ms:
             self.strangers += 1
 
     def settle(self) -> Verdict:
@@ -218,11 +220,13 @@ def _fate(state: int) -> str:
     return "buffered"
 
 
-def _sequence_number(payload: bytes) -> int:
-    """The `seq` of a payload; -1 when it has none."""
+def _identify(payload: bytes) -> tuple[int, int]:
+    """The `seq` and `ts` of a payload; the former is -1 and the latter late when it has none."""
     try:
         reading = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        return -1
-    seq = reading.get("seq") if isinstance(reading, dict) else None
-    return seq if isinstance(seq, int) and not isinstance(seq, bool) else -1
+        return NOWHERE
+    if not isinstance(reading, dict):
+        return NOWHERE
+    seq, time_ms = reading.get("seq"), reading.get("ts", LATE_MS)
+    return (seq, time_ms) if type(seq) is int and type(time_ms) is int else NOWHERE

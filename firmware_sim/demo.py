@@ -25,7 +25,7 @@ from firmware_sim.report import Pairs, Report, choose_report, count, progress_pa
 from firmware_sim.runtime import allow_connections, run_to_end, stop_on_signal
 from firmware_sim.scenario import DEVICES_MAX, RATE_HZ_MAX, Scenario
 from firmware_sim.switchboard import RunClock
-from firmware_sim.verification import LOG_MARGIN_MS, settle_with_log
+from firmware_sim.verification import settle_with_log
 from gateway.clock import SystemClock
 
 SCENARIO = "demo"
@@ -130,7 +130,7 @@ class Demo:
         self._data_dir = data_dir
         self._report = report
         self._clock = RunClock(SystemClock())
-        self._start = iso_time(self._clock.now_ms() - LOG_MARGIN_MS)
+        self._start = iso_time(self._clock.now_ms())
         self._gateway = GatewayProcess(data_dir, shipped_rules())
         self._alerts = AlertBoard()
         self._alert_lines: Counter[tuple[str, str]] = Counter()

@@ -87,7 +87,7 @@ class Fleet:
         """
         first = next(self.scenario.members(self.options.devices))
         await greet(self._target, first.name, self._clock)
-        self.start_ms = self._clock.now_ms()
+        self.start_ms = self.ledger.start_ms = self._clock.now_ms()
         self.devices = self._build_devices()
         board = Switchboard(self.devices, self._target.host, self._target.port, self._clock)
         board.start()

@@ -195,7 +195,7 @@ def verdict_pairs(verdict: Verdict) -> Pairs:
     extra = (
         ("refused by the server", verdict.refused),
         ("given up by full buffers", verdict.overflowed),
-        ("not from this run", verdict.strangers),
+        ("taken by no device", verdict.strangers),
         ("out of their device's order", verdict.disordered),
     )
     return pairs + [(name, count(number)) for name, number in extra if number]

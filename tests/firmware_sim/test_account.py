@@ -146,6 +146,14 @@ def test_records_that_no_device_sent_are_strangers(payload):
     assert ledger.settle().strangers == 1
 
 
+def test_records_of_an_earlier_run_are_no_strangers():
+    ledger = play([])
+    ledger.start_ms = 1_000
+    ledger.stored("a", b'{"ts":999,"seq":0}')
+    ledger.stored("a", b'{"ts":1000,"seq":0}')
+    assert ledger.settle().strangers == 1
+
+
 def test_topics_that_are_not_ours_are_none_of_our_business():
     ledger = play([])
     ledger.stored("somebody/else", payload_of("a", 0))

@@ -110,5 +110,5 @@ def test_a_verdict_shows_what_is_missing_and_what_is_strange():
     ledger.stored("t", b"?")
     pairs = dict(verdict_pairs(ledger.settle()))
     assert pairs["acknowledged and missing"] == "1"
-    assert pairs["not from this run"] == "1"
+    assert pairs["taken by no device"] == "1"
     assert "refused by the server" not in pairs
