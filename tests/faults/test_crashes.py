@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import time
 from collections import defaultdict
 from contextlib import suppress
@@ -211,7 +212,8 @@ def test_a_power_cut_while_it_starts_leaves_a_directory_that_starts(disk, device
         disk.set(**point, lose_unsynced=1)
         try:
             gateway.start()
-        except GatewayEnded:
+        except GatewayEnded as ended:
+            assert ended.exit_code == -signal.SIGKILL, ended
             continue
         gateway.kill()
     disk.heal()

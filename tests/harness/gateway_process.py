@@ -16,6 +16,7 @@ from tests.harness.waiting import wait_for
 REPOSITORY = Path(__file__).parents[2]
 START_S_MAX = 20.0
 STOP_S_MAX = 15.0
+OUTPUT_CHARS_SHOWN = 2000
 CONNECT = bytes.fromhex("10 11 0004 4d515454 04 02 0000 0005 70726f6265")
 CONNACK = bytes.fromhex("20 02 00 00")
 DISCONNECT = bytes.fromhex("e0 00")
@@ -39,7 +40,11 @@ def environment_of(additions: Mapping[str, str] | None = None) -> dict[str, str]
 
 
 class GatewayEnded(RuntimeError):
-    """The gateway ended while a test needed it; carries what it printed."""
+    """The gateway ended while a test needed it; carries its exit code and what it printed."""
+
+    def __init__(self, exit_code: int, output: str) -> None:
+        super().__init__(f"exit {exit_code}: {output[-OUTPUT_CHARS_SHOWN:]}")
+        self.exit_code = exit_code
 
 
 class GatewayProcess:
@@ -123,7 +128,7 @@ class GatewayProcess:
     def _accepts(self) -> bool:
         assert self._child is not None
         if self._child.poll() is not None:
-            raise GatewayEnded(f"exit {self._child.returncode}: {self.output[-2000:]}")
+            raise GatewayEnded(self._child.returncode, self.output)
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2.0) as probe:
             probe.sendall(CONNECT)
             if probe.recv(4, socket.MSG_WAITALL) == CONNACK:
