@@ -61,7 +61,7 @@ class StatefulCall(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """The names that its argument reads."""
+        """The names that it reads."""
 
     def advance(self, memory: Value, scope: Scope) -> tuple[Value, Value]:
         """Take in one event, whose `ts` is in the scope; returns the new memory and the value.

@@ -351,6 +351,8 @@ class Checker:
                 f"{node.function}() can't stand inside exists() or all()", node.column
             )
         self._check_remembered(node)
+        if node.function == "since":
+            self.check(Name(node.column, "ts"))
         node.slot = unparse(node)
         self.names.add(node.slot)
         if all(call.slot != node.slot for call in self.stateful):

@@ -56,7 +56,7 @@ class CompiledCall:
         self.slot = call.slot
         self.function = call.function
         self.argument = CompiledExpression(unparse(tree), tree, environment, expected)
-        self.names = self.argument.names
+        self.names = self.argument.names | ({"ts"} if call.function == "since" else set())
 
     def advance(self, memory: Value, scope: Mapping[str, object]) -> tuple[Value, Value]:
         """Take in one event; returns the new memory and the call's value now."""

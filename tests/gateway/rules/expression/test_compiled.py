@@ -238,6 +238,7 @@ def test_changed_compares_with_the_last_known_value():
 def test_since_counts_seconds_of_event_time():
     compiled = compile_expression("since(payload.on) > 1", ENVIRONMENT)
     (call,) = compiled.stateful
+    assert call.names == {"payload", "ts"}
     memory, values = None, []
     for ts, is_on in ((0, False), (1_000, True), (1_500, False), (3_000, False)):
         scope = {"payload": {"on": is_on}, "ts": ts}
