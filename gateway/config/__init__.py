@@ -1,5 +1,6 @@
 """From one YAML file to the options of every layer."""
 
-from gateway.config.loader import GatewayConfig, StreamConfig, is_loopback, load_config
+from gateway.config.listeners import is_loopback
+from gateway.config.loader import GatewayConfig, StreamConfig, load_config
 
 __all__ = ["GatewayConfig", "StreamConfig", "is_loopback", "load_config"]

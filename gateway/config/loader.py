@@ -5,18 +5,18 @@ No default is repeated here: an option that is not written keeps what its layer 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.config.listeners import read_listeners
 from gateway.devices import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.mqtt import check_topic_filter
-from gateway.server import ListenerOptions, ServerOptions
+from gateway.server import ServerOptions
 from gateway.store import StoreOptions, StreamSpec
 
 VERSION = 1
@@ -33,6 +33,9 @@ PACKET_BYTES_MOST = 256 << 20
 T = TypeVar("T")
 
 
+STORE_DEFAULT = StoreOptions(Path("penstock-data"))
+
+
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
     """One stream of the log, and the topics that it takes."""
@@ -45,24 +48,26 @@ class StreamConfig:
 class GatewayConfig:
     """Everything that a gateway is told, checked."""
 
-    data_dir: Path = Path("penstock-data")
+    data_dir: Path = STORE_DEFAULT.data_dir
     rules_path: Path | None = None
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     server: ServerOptions = field(default_factory=ServerOptions)
-    linger_ms: int = 0
-    tail_bytes_max: int | None = None
+    linger_ms: int = STORE_DEFAULT.linger_ms
+    tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max
 
     def store_options(self) -> StoreOptions:
         """The store's own options."""
-        options = StoreOptions(data_dir=self.data_dir, linger_ms=self.linger_ms)
         # Publishers are paused before the store refuses; and the rules write records, too.
-        queued_bytes_max = max(options.queued_bytes_max, 2 * self.server.uncommitted_bytes_max)
-        options = replace(options, queued_bytes_max=queued_bytes_max)
-        if self.tail_bytes_max is not None:
-            options = replace(options, tail_bytes_max=self.tail_bytes_max)
-        return options
+        waiting_bytes_max = 2 * self.server.uncommitted_bytes_max
+        return replace(
+            STORE_DEFAULT,
+            data_dir=self.data_dir,
+            linger_ms=self.linger_ms,
+            tail_bytes_max=self.tail_bytes_max,
+            queued_bytes_max=max(STORE_DEFAULT.queued_bytes_max, waiting_bytes_max),
+        )
 
 
 def load_config(path: Path | None) -> GatewayConfig:
@@ -84,7 +89,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
         device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
-        server=_server(top, default.server),
+        server=_server(top, path.parent, default.server),
         **_store(top),
     )
     top.finish()
@@ -196,37 +201,12 @@ def _retention(section: Section, spec: StreamSpec) -> StreamSpec:
     return spec
 
 
-def _server(top: Section, default: ServerOptions) -> ServerOptions:
+def _server(top: Section, base: Path, default: ServerOptions) -> ServerOptions:
     limits = top.section("limits")
     options = default if limits is None else _limits(limits, default)
     order = top.choice("shared_subscriptions", SHARED_ORDERS, default.shared_order)
-    node = top.get("listen")
-    if node is not None and node.value == []:
-        top.complain("at least one address is needed", "listen")
-    listeners = tuple(_listener(section) for section in top.sections("listen"))
+    listeners = read_listeners(top, base)
     return replace(options, shared_order=order, listeners=listeners or default.listeners)
-
-
-def _listener(section: Section) -> ListenerOptions:
-    default = ListenerOptions()
-    host = section.text("host", default.host)
-    if not is_loopback(host):
-        section.complain(
-            f"'{host}' is not a loopback address; without credentials the gateway listens on "
-            "127.0.0.1 or ::1 only",
-            "host",
-        )
-    port = section.integer("port", default.port, least=0, most=0xFFFF)
-    section.finish()
-    return ListenerOptions(host, port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # How each limit is written: the name in the file, the field, and how it is read.
@@ -239,7 +219,7 @@ SESSION_LIMITS: dict[str, tuple[str, Reader]] = {
     "receive_maximum": ("receive_maximum", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "in_flight": ("in_flight_max", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "subscriptions": ("subscriptions_max", lambda s, k: s.integer(k, least=1)),
-    "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=1_024)),
+    "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=128)),
     "topic_aliases": ("topic_alias_maximum", lambda s, k: s.integer(k, least=0, most=0xFFFF)),
     "session_expiry": ("session_expiry_ms_max", lambda s, k: s.duration_ms(k)),
 }
@@ -250,6 +230,8 @@ RETAINED_LIMITS: dict[str, tuple[str, Reader]] = {
 }
 SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
     "connections": ("connections_max", lambda s, k: s.integer(k, least=1)),
+    "connect_rate": ("connects_per_s_max", lambda s, k: s.integer(k, least=1)),
+    "handshakes": ("handshakes_max", lambda s, k: s.integer(k, least=1)),
     "sessions": ("sessions_max", lambda s, k: s.integer(k, least=1)),
     "connect_within": ("connect_within_ms", lambda s, k: s.duration_ms(k, least=100)),
     "packet_within": ("packet_within_ms", lambda s, k: s.duration_ms(k, least=100)),

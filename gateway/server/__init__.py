@@ -1,6 +1,26 @@
 """The asyncio side of MQTT: listeners, connections, ingest, fan-out."""
 
-from gateway.server.mqtt_server import AddressUnavailable, MqttServer
-from gateway.server.options import ListenerOptions, ServerOptions
+from gateway.server.listeners.addresses import is_loopback, join_address
+from gateway.server.listeners.listeners import AddressUnavailable
+from gateway.server.listeners.tls_files import TlsFilesInvalid
+from gateway.server.mqtt_server import MqttServer
+from gateway.server.options import (
+    ClientCertificates,
+    Kind,
+    ListenerOptions,
+    ServerOptions,
+    TlsOptions,
+)
 
-__all__ = ["AddressUnavailable", "ListenerOptions", "MqttServer", "ServerOptions"]
+__all__ = [
+    "AddressUnavailable",
+    "ClientCertificates",
+    "Kind",
+    "ListenerOptions",
+    "MqttServer",
+    "ServerOptions",
+    "TlsFilesInvalid",
+    "TlsOptions",
+    "is_loopback",
+    "join_address",
+]

@@ -3,17 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 from gateway.routing import RetainedLimits
 from gateway.session import SessionOptions
 
+Kind = Literal["mqtt", "ws"]
+ClientCertificates = Literal["none", "optional", "required"]
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """The files of a TLS listener, all in PEM format, and what it asks of its clients."""
+
+    certificate: Path
+    key: Path
+    ca: Path | None = None
+    client_certificates: ClientCertificates = "none"
+    crl: Path | None = None
+
+    def paths(self) -> list[Path]:
+        """Every file, in a fixed order."""
+        return [path for path in (self.certificate, self.key, self.ca, self.crl) if path]
+
 
 @dataclass(frozen=True, slots=True)
 class ListenerOptions:
-    """One address that accepts MQTT over TCP; port 0 lets the system choose."""
+    """One address that accepts MQTT; port 0 lets the system choose.
+
+    `path` and `origins` are for WebSocket: where MQTT is, and whose web pages may connect.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
+    kind: Kind = "mqtt"
+    path: str = "/mqtt"
+    origins: tuple[str, ...] = ()
+    tls: TlsOptions | None = None
+    proxy_protocol: bool = False
+
+    @property
+    def asks_who(self) -> bool:
+        """Whether nobody gets in without showing who it is."""
+        return self.tls is not None and self.tls.client_certificates == "required"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +57,8 @@ class ServerOptions:
     session: SessionOptions = field(default_factory=SessionOptions)
     retained: RetainedLimits = field(default_factory=RetainedLimits)
     connections_max: int = 20_000
+    connects_per_s_max: int = 5_000
+    handshakes_max: int = 500
     sessions_max: int = 100_000
     connect_within_ms: int = 10_000
     packet_within_ms: int = 10_000
