@@ -15,24 +15,33 @@ import aiosqlite
 from gateway.errors import UnknownStream
 from gateway.store.cursors import Key
 from gateway.store.protocol import StreamSpec
-from gateway.store.sqlite.schema import offset_of
+from gateway.store.sqlite.schema import FENCE_SPAN
 
 STREAMS_SQL = (
     "SELECT name, partitions, durability, retention_age_ms, retention_bytes, retention_count "
     "FROM streams ORDER BY name"
 )
-# The 44 is OFFSET_BITS: ids of one partition lie between its number and the next, shifted so far.
-LAST_BATCHES_SQL = """
-    SELECT p.number, p.stream, p.partition, p.log_start_offset, p.removed_to_ms,
-        b.id, b.record_count, b.last_ms, b.log_bytes, b.commit_no
-    FROM partitions AS p LEFT JOIN batches AS b ON b.id = (
-        SELECT id FROM batches
-        WHERE id >= p.number << 44 AND id < (p.number + 1) << 44
-        ORDER BY id DESC LIMIT 1)
+COMMIT_NO_SQL = """
+    SELECT max(coalesce((SELECT max(id) FROM batches), 0) >> 9,
+        coalesce((SELECT value FROM meta WHERE name = 'commit_no'), 0))
 """
+# Behind the last fence of a partition lie its last batches; with none, behind its head.
+LAST_BATCHES_SQL = f"""
+    WITH fenced AS (
+        SELECT p.*, (
+            SELECT id FROM batches WHERE is_fence = 1 AND partition_number = p.number
+            ORDER BY base_offset DESC LIMIT 1) AS fence_id
+        FROM partitions AS p)
+    SELECT f.number, f.stream, f.partition, f.log_start_offset, f.removed_to_ms, f.fence_id,
+        b.base_offset + b.record_count, b.last_ms, b.log_bytes
+    FROM fenced AS f LEFT JOIN batches AS b ON b.id = (
+        SELECT max(id) FROM batches
+        WHERE id >= coalesce(f.fence_id, f.head_id)
+        AND id < coalesce(f.fence_id, f.head_id) + {FENCE_SPAN}
+        AND partition_number = f.number)
+"""  # noqa: S608 - a constant of ours
 GROUPS_SQL = "SELECT name, generation FROM groups"
 GROUP_OFFSETS_SQL = "SELECT group_name, stream, partition, committed_offset FROM group_offsets"
-COMMIT_NO_SQL = "SELECT value FROM meta WHERE name = 'commit_no'"
 
 
 @dataclass(slots=True)
@@ -47,6 +56,7 @@ class PartitionState:
     log_end_offset: int = 0
     last_ms: int = 0
     log_bytes: int = 0
+    fence_id: int | None = None
 
 
 @dataclass(slots=True)
@@ -116,12 +126,11 @@ async def load_catalog(connection: aiosqlite.Connection) -> Catalog:
 
 def add_partition(catalog: Catalog, row: tuple[Any, ...] | sqlite3.Row) -> None:
     """Take in a row of `LAST_BATCHES_SQL`."""
-    number, stream, partition, start_offset, removed_to_ms, *last = row
+    number, stream, partition, start_offset, removed_to_ms, fence_id, *last = row
     is_synced = catalog.specs[stream].durability == "fsync"
     state = PartitionState(number, stream, partition, is_synced, start_offset, start_offset)
     state.last_ms = removed_to_ms
+    state.fence_id = fence_id
     if last[0] is not None:
-        identity, record_count, state.last_ms, state.log_bytes, commit_no = last
-        state.log_end_offset = offset_of(identity) + record_count
-        catalog.commit_no = max(catalog.commit_no, commit_no)
+        state.log_end_offset, state.last_ms, state.log_bytes = last
     catalog.partitions[stream, partition] = state

@@ -16,7 +16,7 @@ from gateway.store.cursors import Key
 from gateway.store.protocol import Appended
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.rows import BatchRow, checksum_of
-from gateway.store.sqlite.schema import batch_id
+from gateway.store.sqlite.schema import FENCE_SPAN, batch_id
 
 Statement = tuple[str, Sequence[Sequence[Any]]]
 """SQL that changes a table other than `batches`, and the rows of parameters to run it with."""
@@ -74,8 +74,8 @@ class CommitDraft:
     def rows(self, bodies: Iterable[bytes]) -> list[BatchRow]:
         """The rows to insert, given what `pack` returned, compressed."""
         return [
-            draw_row(own, self.commit_no, body)
-            for own, body in zip(self._partitions, bodies, strict=True)
+            draw_row(own, batch_id(self.commit_no, place), body)
+            for place, (own, body) in enumerate(zip(self._partitions, bodies, strict=True))
         ]
 
     def settle(self, catalog: Catalog, rows: Sequence[BatchRow]) -> list[RecordBatch]:
@@ -92,6 +92,8 @@ class CommitDraft:
             state.log_end_offset = own.next_offset
             state.last_ms = own.last_ms
             state.log_bytes = row.log_bytes
+            if row.is_fence:
+                state.fence_id = row.id
         return batches
 
 
@@ -113,16 +115,18 @@ def lay(run: Run, catalog: Catalog, drafts: dict[Key, PartitionDraft]) -> int:
     return base_offset
 
 
-def draw_row(own: PartitionDraft, commit_no: int, body: bytes) -> BatchRow:
+def draw_row(own: PartitionDraft, identity: int, body: bytes) -> BatchRow:
     """The row that keeps a partition's part of a commit."""
     state = own.state
+    is_fence = state.fence_id is None or identity >= state.fence_id + FENCE_SPAN
     columns = (
-        batch_id(state.number, state.log_end_offset),
-        commit_no,
+        identity,
+        state.number,
+        state.log_end_offset,
         own.next_offset - state.log_end_offset,
         own.runs[0].arrival_ms,
         own.last_ms,
         sum(sum(map(len, run.payloads)) for run in own.runs),
         state.log_bytes + len(body),
     )
-    return BatchRow(*columns, checksum_of(columns, body), body)
+    return BatchRow(*columns, is_fence, checksum_of(columns, body), body)

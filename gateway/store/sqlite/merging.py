@@ -1,34 +1,17 @@
-"""From small columns to batches in merge order: which to read, what was lost, where it leads.
-
-The statements that bring the columns and the bodies are `gateway.store.sqlite.reader`'s.
-"""
+"""From planned batches to read ones: what was found, what was lost, where it leads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Literal
 
 from gateway.events import RecordBatch
 from gateway.store.batch_format import BatchDamaged
 from gateway.store.cursors import Key, Merged, part_from
 from gateway.store.limits import Allowance
 from gateway.store.protocol import Gap
+from gateway.store.sqlite.planning import PlannedBatch
 from gateway.store.sqlite.rows import BatchRow, decode_row
-from gateway.store.sqlite.schema import OFFSET_END, offset_of
-
-ROWS_LOADED_MAX = 512
-
-
-class PlannedBatch(NamedTuple):
-    """A batch that is there to be read, and what of it is new to the reader."""
-
-    commit_no: int
-    key: Key
-    id: int
-    next_offset: int
-    fresh_count: int
-    payload_bytes: int
-    is_first: bool
 
 
 class Reading:
@@ -43,9 +26,8 @@ class Reading:
     def take(self, planned: PlannedBatch, row: BatchRow | None) -> bool:
         """Move over one batch; return whether the allowance had room for all of it."""
         key = planned.key
-        base_offset = offset_of(planned.id)
-        if base_offset > self._positions[key]:
-            self._lose(key, base_offset, "removed" if planned.is_first else "damaged")
+        self._lose(key, min(planned.base_offset, planned.log_start_offset), "removed")
+        self._lose(key, planned.base_offset, "damaged")
         try:
             batch = None if row is None else decode_row(row, *key)
         except BatchDamaged:
@@ -66,40 +48,7 @@ class Reading:
         return Merged(self._found, self._gaps, self._positions, complete_to, has_more)
 
     def _lose(self, key: Key, stop_offset: int, cause: Literal["damaged", "removed"]) -> None:
-        self._gaps.append(Gap(*key, self._positions[key], stop_offset, cause))
-        self._positions[key] = stop_offset
-
-
-def plan_partition(
-    key: Key, position: int, rows: Sequence[tuple[int, int, int, int]]
-) -> list[PlannedBatch]:
-    """See what the rows of one partition, in order, hold at `position` and after."""
-    planned = []
-    is_first = True
-    for index, (identity, commit_no, record_count, payload_bytes) in enumerate(rows):
-        base_offset = offset_of(identity)
-        # A damaged count must not reach into the next batch.
-        limit = offset_of(rows[index + 1][0]) if index + 1 < len(rows) else OFFSET_END
-        next_offset = min(base_offset + record_count, limit)
-        fresh_count = next_offset - max(base_offset, position)
-        if fresh_count > 0:
-            planned.append(
-                PlannedBatch(
-                    commit_no, key, identity, next_offset, fresh_count, payload_bytes, is_first
-                )
-            )
-        is_first = False
-    return planned
-
-
-def choose(planned: Sequence[PlannedBatch], allowance: Allowance) -> list[PlannedBatch]:
-    """Take batches from the front until they fill the allowance, at least one if there is one."""
-    chosen: list[PlannedBatch] = []
-    records, left_bytes = allowance.records, allowance.bytes
-    for batch in planned[:ROWS_LOADED_MAX]:
-        if chosen and (records <= 0 or left_bytes <= 0):
-            break
-        chosen.append(batch)
-        records -= batch.fresh_count
-        left_bytes -= batch.payload_bytes
-    return chosen
+        position = self._positions[key]
+        if stop_offset > position:
+            self._gaps.append(Gap(*key, position, stop_offset, cause))
+            self._positions[key] = stop_offset

@@ -7,10 +7,8 @@ just those. A plan is one statement, so it sees one moment of the log, whoever w
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 
 from gateway.errors import OffsetOutOfRange, UnknownStream
@@ -29,11 +27,17 @@ from gateway.store.protocol import (
 from gateway.store.recent import Recent
 from gateway.store.sqlite.catalog import STREAMS_SQL
 from gateway.store.sqlite.connections import ReadConnection
-from gateway.store.sqlite.merging import PlannedBatch, Reading, choose, plan_partition
+from gateway.store.sqlite.merging import Reading
+from gateway.store.sqlite.planning import (
+    Plan,
+    PlannedBatch,
+    build_plan,
+    choose,
+    windows_sql,
+)
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
-from gateway.store.sqlite.schema import OFFSET_BITS, batch_id, offset_of
+from gateway.store.sqlite.schema import FENCE_SPAN, commit_no_of
 
-ROWS_PLANNED_MAX = 64
 RECORDS_DECODED_AT_ONCE = 4000
 POLL_PAUSE_S = 0.1
 RECORD_BYTES_MAX = 256 << 20
@@ -49,26 +53,33 @@ CAPS = Caps(
 )
 
 PARTITIONS_SQL = "SELECT number, stream, partition FROM partitions"
-PLAN_SQL = """
-    SELECT * FROM (
-        SELECT id, commit_no, record_count, payload_bytes FROM batches
-        WHERE id >= coalesce(
-            (SELECT id FROM batches WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1), ?)
-        AND id < ? ORDER BY id LIMIT ?)
-"""
-EXTENT_SQL = """
-    SELECT p.log_start_offset,
-        first.id, first.first_ms, first.log_bytes - length(first.body),
-        last.id, last.record_count, last.last_ms, last.log_bytes
-    FROM partitions AS p
-    LEFT JOIN batches AS first ON first.id = (
-        SELECT id FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1)
+EXTENT_SQL = f"""
+    WITH ends AS (
+        SELECT p.number, p.log_start_offset,
+            coalesce((
+                SELECT min(id) FROM batches WHERE id >= p.head_id AND id < p.head_id + {FENCE_SPAN}
+                AND partition_number = p.number
+            ), (
+                SELECT id FROM batches WHERE is_fence = 1 AND partition_number = p.number
+                ORDER BY base_offset LIMIT 1
+            )) AS first_id,
+            coalesce((
+                SELECT id FROM batches WHERE is_fence = 1 AND partition_number = p.number
+                ORDER BY base_offset DESC LIMIT 1
+            ), p.head_id) AS fence_id
+        FROM partitions AS p WHERE p.number = ?)
+    SELECT e.log_start_offset, first.first_ms, first.log_bytes - length(first.body),
+        last.base_offset + last.record_count, last.last_ms, last.log_bytes
+    FROM ends AS e
+    LEFT JOIN batches AS first ON first.id = e.first_id
     LEFT JOIN batches AS last ON last.id = (
-        SELECT id FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1)
-    WHERE p.number = ?
-"""
-NEXT_SQL = """
-    SELECT id, record_count, last_ms FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT 1
+        SELECT max(id) FROM batches WHERE id >= e.fence_id AND id < e.fence_id + {FENCE_SPAN}
+        AND partition_number = e.number)
+"""  # noqa: S608 - a constant of ours
+FENCE_SQL = """
+    SELECT base_offset, first_ms FROM batches
+    WHERE is_fence = 1 AND partition_number = ? AND base_offset BETWEEN ? AND ?
+    ORDER BY base_offset DESC LIMIT 1
 """
 
 
@@ -135,21 +146,21 @@ class SqliteReader:
         return [await self._extent(key) for key in await self._keys_of([stream])]
 
     async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
-        number = await self._number((stream, partition))
+        key = (stream, partition)
+        number = await self._number(key)
         low, high = await self.bounds(stream, partition)
-        found = None
-        # Every batch below `low` ends before `time_ms`; `found` is the first from `high` on that
-        # doesn't, if it is known.
+        position = low
+        # The last fence that begins before `time_ms` is at `position` or in `low` … `high`.
         while low < high:
             middle = (low + high) // 2
-            rows = await self._connection.fetchall(
-                NEXT_SQL, (batch_id(number, middle), batch_id(number, high))
-            )
-            if not rows or rows[0][2] >= time_ms:
-                high = middle
-                found = rows[0][0] if rows else found
+            rows = await self._connection.fetchall(FENCE_SQL, (number, low, middle))
+            if rows and rows[0][1] >= time_ms:
+                high = rows[0][0]
             else:
-                low = offset_of(rows[0][0]) + rows[0][1]
+                position = rows[0][0] if rows else position
+                low = middle + 1
+        plan = await self._plan({key: position})
+        found = next((batch for batch in plan.batches if batch.last_ms >= time_ms), None)
         return None if found is None else await self._offset_within(found, time_ms)
 
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
@@ -179,75 +190,54 @@ class SqliteReader:
 
     async def read_merged(self, positions: Mapping[Key, int], allowance: Allowance) -> Merged:
         known_commit_no = self.known_commit_no
-        planned, horizon = await self._plan(positions)
-        chosen = choose(planned, allowance)
+        plan = await self._plan(positions)
+        chosen = choose(plan.batches, allowance)
         rows = await self._load([batch.id for batch in chosen])
         reading = Reading(positions, allowance)
         decoded_count = 0
         for batch in chosen:
             if not reading.take(batch, rows.get(batch.id)):
-                return reading.merged(batch.commit_no - 1, has_more=True)
+                return reading.merged(commit_no_of(batch.id) - 1, has_more=True)
             decoded_count += batch.fresh_count
             if decoded_count >= RECORDS_DECODED_AT_ONCE:
                 decoded_count = 0
                 await asyncio.sleep(0)
-        if len(chosen) < len(planned):
-            return reading.merged(chosen[-1].commit_no - 1, has_more=True)
-        if horizon is not None:
-            return reading.merged(horizon, has_more=True)
-        last_commit_no = chosen[-1].commit_no if chosen else 0
+        last_commit_no = commit_no_of(chosen[-1].id) if chosen else 0
+        if plan.has_more or len(chosen) < len(plan.batches):
+            return reading.merged(last_commit_no - 1, has_more=True)
         return reading.merged(max(known_commit_no, last_commit_no), has_more=False)
 
-    async def _plan(self, positions: Mapping[Key, int]) -> tuple[list[PlannedBatch], int | None]:
-        """List the next batches of all partitions in merge order, up to the commit returned.
-
-        That is None when they are all that there is.
-        """
-        keys = {await self._number(key): key for key in positions}
-        parameters = []
-        for number, key in keys.items():
-            target = batch_id(number, positions[key])
-            first, end = batch_id(number, 0), batch_id(number + 1, 0)
-            parameters += [first, target, target, end, ROWS_PLANNED_MAX]
-        rows = await self._connection.fetchall(plan_sql(len(keys)), parameters) if keys else []
-        by_number: defaultdict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
-        for row in rows:
-            by_number[row[0] >> OFFSET_BITS].append((row[0], row[1], row[2], row[3]))
-        cut_off = [own[-1][1] for own in by_number.values() if len(own) == ROWS_PLANNED_MAX]
-        horizon = min(cut_off, default=None)
-        planned = chain.from_iterable(
-            plan_partition(keys[number], positions[keys[number]], own)
-            for number, own in by_number.items()
-        )
-        return sorted(
-            batch for batch in planned if horizon is None or batch.commit_no <= horizon
-        ), horizon
+    async def _plan(self, positions: Mapping[Key, int]) -> Plan:
+        numbered = {await self._number(key): (key, positions[key]) for key in positions}
+        if not numbered:
+            return Plan([], has_more=False)
+        parameters = [
+            part for number, (_, position) in numbered.items() for part in (number, position)
+        ]
+        rows = await self._connection.fetchall(windows_sql(len(numbered)), parameters)
+        return build_plan(rows, numbered)
 
     async def _load(self, ids: Sequence[int]) -> dict[int, BatchRow]:
         rows = await self._connection.fetchall(load_sql(len(ids)), ids) if ids else []
         return {row[0]: BatchRow(*row) for row in rows}
 
-    async def _offset_within(self, identity: int, time_ms: int) -> int:
+    async def _offset_within(self, found: PlannedBatch, time_ms: int) -> int:
         """The first offset at `time_ms` or later in a batch that holds one."""
-        base_offset = offset_of(identity)
-        rows = await self._load([identity])
-        if identity not in rows:
-            return base_offset
+        rows = await self._load([found.id])
         try:
-            batch = decode_row(rows[identity], "", 0)
-        except BatchDamaged:
-            return base_offset
-        return base_offset + sum(len(run) for run in batch.runs if run.arrival_ms < time_ms)
+            batch = decode_row(rows[found.id], *found.key)
+        except (BatchDamaged, KeyError):
+            return found.base_offset
+        return found.base_offset + sum(len(run) for run in batch.runs if run.arrival_ms < time_ms)
 
     async def _extent(self, key: Key) -> Extent:
         number = await self._number(key)
-        first, end = batch_id(number, 0), batch_id(number + 1, 0)
-        rows = await self._connection.fetchall(EXTENT_SQL, (first, end, first, end, number))
-        start_offset, first_id, first_ms, bytes_before, last_id, count, last_ms, log_bytes = rows[0]
-        if first_id is None:
+        rows = await self._connection.fetchall(EXTENT_SQL, (number,))
+        start_offset, first_ms, bytes_before, end_offset, last_ms, log_bytes = rows[0]
+        if end_offset is None:
             return Extent(key[1], start_offset, start_offset, 0, None, None)
-        end_offset = offset_of(last_id) + count
-        return Extent(key[1], start_offset, end_offset, log_bytes - bytes_before, first_ms, last_ms)
+        stored_bytes = log_bytes - bytes_before
+        return Extent(key[1], start_offset, end_offset, stored_bytes, first_ms, last_ms)
 
     async def _keys_of(self, streams: Sequence[str]) -> list[Key]:
         if not all((stream, 0) in self._numbers for stream in streams):
@@ -276,12 +266,6 @@ def unknown(key: Key, known: Collection[Key]) -> UnknownStream:
         return UnknownStream(f"stream {stream!r} has partitions 0 … {count - 1}, not {partition}")
     names = ", ".join(sorted({name for name, _ in known})) or "none"
     return UnknownStream(f"no stream {stream!r}; there are: {names}")
-
-
-@lru_cache(maxsize=64)
-def plan_sql(partition_count: int) -> str:
-    """The statement that plans for so many partitions."""
-    return " UNION ALL ".join([PLAN_SQL] * partition_count)
 
 
 @lru_cache(maxsize=64)

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.events import RecordBatch
 from gateway.store.batch_format import BatchDamaged, decode
-from gateway.store.sqlite.schema import offset_of
+from gateway.store.sqlite.schema import commit_no_of
 
-CHECKED_COLUMNS = struct.Struct("<7q")
+CHECKED_COLUMNS = struct.Struct("<8q")
 
 
 class BatchRow(NamedTuple):
     """The columns of `batches`, in their order."""
 
     id: int
-    commit_no: int
+    partition_number: int
+    base_offset: int
     record_count: int
     first_ms: int
     last_ms: int
     payload_bytes: int
     log_bytes: int
+    is_fence: int
     checksum: int
     body: bytes
 
@@ -33,8 +36,8 @@ class BatchRow(NamedTuple):
 COLUMNS = ", ".join(BatchRow._fields)
 
 
-def checksum_of(columns: tuple[int, int, int, int, int, int, int], body: bytes) -> int:
-    """CRC-32 over a row's seven columns before the checksum, and its body."""
+def checksum_of(columns: Sequence[int], body: bytes) -> int:
+    """CRC-32 over a row's first eight columns, those before `is_fence`, and its body."""
     return zlib.crc32(body, zlib.crc32(CHECKED_COLUMNS.pack(*columns)))
 
 
@@ -44,10 +47,10 @@ def decode_row(row: BatchRow, stream: str, partition: int) -> RecordBatch:
     Raises:
         BatchDamaged: the checksum or the body is not what was written.
     """
-    if checksum_of(row[:7], row.body) != row.checksum:
+    if checksum_of(row[:8], row.body) != row.checksum:
         raise BatchDamaged(f"batch {row.id} doesn't match its checksum")
     runs = decode(row.body, stream, partition)
-    batch = RecordBatch(stream, partition, offset_of(row.id), row.commit_no, runs)
+    batch = RecordBatch(stream, partition, row.base_offset, commit_no_of(row.id), runs)
     if batch.count != row.record_count:
         raise BatchDamaged(f"batch {row.id} has {batch.count} records, not {row.record_count}")
     return batch

@@ -11,10 +11,17 @@ LOCK_NAME = "penstock.lock"
 APPLICATION_ID = 0x5053544B
 """`PSTK`, so that `file penstock.db` and other programs can tell whose it is."""
 
-OFFSET_BITS = 44
-"""A batch's id is its partition's number above this many bits, and its base offset below them."""
+PLACE_BITS = 9
+"""A batch's id is the number of its commit above this many bits, and its place in it below."""
 
-OFFSET_END = 1 << OFFSET_BITS
+FENCE_COMMITS = 64
+FENCE_SPAN = FENCE_COMMITS << PLACE_BITS
+"""How far behind a fence, in ids, batches of its partition may lie without being fences.
+
+Batches lie in the order of their commits, so that a commit of many partitions writes few pages. To
+find an offset, some batches of each partition are in an index, the fences: every batch of a
+partition is one, unless another fence of the partition lies less than this before it.
+"""
 
 MIGRATIONS = (
     """
@@ -35,20 +42,24 @@ MIGRATIONS = (
         stream TEXT NOT NULL REFERENCES streams (name),
         partition INTEGER NOT NULL,
         log_start_offset INTEGER NOT NULL DEFAULT 0,
+        head_id INTEGER NOT NULL DEFAULT 0,
         removed_to_ms INTEGER NOT NULL DEFAULT 0,
         UNIQUE (stream, partition)
     );
     CREATE TABLE batches (
         id INTEGER PRIMARY KEY,
-        commit_no INTEGER NOT NULL,
+        partition_number INTEGER NOT NULL,
+        base_offset INTEGER NOT NULL,
         record_count INTEGER NOT NULL,
         first_ms INTEGER NOT NULL,
         last_ms INTEGER NOT NULL,
         payload_bytes INTEGER NOT NULL,
         log_bytes INTEGER NOT NULL,
+        is_fence INTEGER NOT NULL,
         checksum INTEGER NOT NULL,
         body BLOB NOT NULL
     );
+    CREATE INDEX batch_fences ON batches (partition_number, base_offset) WHERE is_fence = 1;
     CREATE TABLE entries (
         table_name TEXT NOT NULL,
         key TEXT NOT NULL,
@@ -86,11 +97,11 @@ def migration_script(done: int) -> str:
     )
 
 
-def batch_id(number: int, offset: int) -> int:
-    """The id that a batch at `offset` of the partition with this number has, or would have."""
-    return number << OFFSET_BITS | offset
+def batch_id(commit_no: int, place: int) -> int:
+    """The id of the batch at this place of a commit; ids are in merge order."""
+    return commit_no << PLACE_BITS | place
 
 
-def offset_of(identity: int) -> int:
-    """The base offset in a batch's id."""
-    return identity & OFFSET_END - 1
+def commit_no_of(identity: int) -> int:
+    """The number of the commit that made the batch with this id durable."""
+    return identity >> PLACE_BITS

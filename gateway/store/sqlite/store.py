@@ -27,15 +27,14 @@ from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.drafts import Statement
 from gateway.store.sqlite.group import GroupFence
 from gateway.store.sqlite.lock_file import DirectoryLock
+from gateway.store.sqlite.planning import PlannedBatch
 from gateway.store.sqlite.reader import CAPS, SqliteReader
 from gateway.store.sqlite.retention import (
-    OLDEST_SQL,
-    OldBatch,
     apply_removal,
     choose_excess,
     removal_statements,
 )
-from gateway.store.sqlite.schema import DATABASE_NAME, batch_id, offset_of
+from gateway.store.sqlite.schema import DATABASE_NAME
 from gateway.store.sqlite.table import SqliteTable, put_statements
 
 PARTITIONS_MAX = 256
@@ -146,13 +145,12 @@ class SqliteStore(SqliteReader):
 
     async def retain_step(self) -> int:
         async with self._deciding:
-            batches: list[OldBatch] = []
+            batches: list[PlannedBatch] = []
             for spec in await self.streams():
                 batches += await self._excess(spec)
             if batches:
-                await self._committer.submit(
-                    (), removal_statements(batches), partial(apply_removal, batches)
-                )
+                statements = removal_statements(batches, self._committer.catalog)
+                await self._committer.submit((), statements, partial(apply_removal, batches))
             return len(batches)
 
     async def close(self) -> None:
@@ -182,20 +180,10 @@ class SqliteStore(SqliteReader):
             for own in states
         }
 
-    async def _excess(self, spec: StreamSpec) -> list[OldBatch]:
-        oldest: list[OldBatch] = []
-        for state in self._committer.catalog.of_streams([spec.name]):
-            number = state.number
-            rows = await self._connection.fetchall(
-                OLDEST_SQL, (batch_id(number, 0), batch_id(number + 1, 0))
-            )
-            for commit_no, identity, record_count, last_ms, body_bytes in rows:
-                next_offset = offset_of(identity) + record_count
-                oldest.append(
-                    OldBatch(commit_no, number, next_offset, record_count, last_ms, body_bytes)
-                )
+    async def _excess(self, spec: StreamSpec) -> list[PlannedBatch]:
+        plan = await self._plan(self._positions([spec.name], "earliest"))
         extents = await self.extents(spec.name)
-        return choose_excess(spec, extents, oldest, self._clock.now_ms())
+        return choose_excess(spec, extents, plan.batches, self._clock.now_ms())
 
 
 def check_spec(spec: StreamSpec) -> None:

@@ -207,7 +207,7 @@ def test_what_is_damaged_is_said_on_stderr(log):
         store = await open_store(StoreOptions(log), ManualClock())
         connection = store._committer._connection
         await connection.execute_fetchall(
-            "UPDATE batches SET body = x'00' WHERE id & 0xFFFFFFFFFFF = 2"
+            "UPDATE batches SET body = x'00' WHERE partition_number = 1 AND base_offset = 2"
         )
         await store.close()
 

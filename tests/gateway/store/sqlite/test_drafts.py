@@ -4,7 +4,7 @@ from gateway.store import StreamSpec
 from gateway.store.batch_format import BatchCompressor
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.drafts import CommitDraft, Request, apply_nothing
-from gateway.store.sqlite.schema import batch_id
+from gateway.store.sqlite.schema import FENCE_COMMITS, batch_id
 from tests.gateway.store.building import STREAM, a_run, numbered
 
 
@@ -34,10 +34,7 @@ def test_requests_are_laid_one_behind_the_other():
     draft = CommitDraft(catalog, [first, second])
     assert (first.base_offsets, second.base_offsets) == ([10, 10], [13])
     rows = draft.rows(bodies_of(draft))
-    assert [(row.id, row.commit_no, row.record_count) for row in rows] == [
-        (batch_id(5, 10), 9, 7),
-        (batch_id(6, 10), 9, 2),
-    ]
+    assert [row[:4] for row in rows] == [(batch_id(9, 0), 5, 10, 7), (batch_id(9, 1), 6, 10, 2)]
 
 
 def test_the_catalog_moves_only_when_the_commit_is_settled():
@@ -58,6 +55,19 @@ def test_a_row_says_what_its_body_holds():
     (row,) = draft.rows(bodies_of(draft))
     assert (row.first_ms, row.last_ms, row.payload_bytes) == (120, 120, 6)
     assert [run.arrival_ms for run in runs] == [120, 120]
+
+
+def test_a_batch_is_a_fence_unless_one_is_near():
+    catalog = a_catalog()
+    commit_nos = [9, 10, 9 + FENCE_COMMITS - 1, 9 + FENCE_COMMITS, 9 + FENCE_COMMITS + 1, 500, 501]
+    fences = []
+    for commit_no in commit_nos:
+        catalog.commit_no = commit_no - 1
+        draft = CommitDraft(catalog, [a_request(numbered(0, 1))])
+        rows = draft.rows(bodies_of(draft))
+        draft.settle(catalog, rows)
+        fences.append(bool(rows[0].is_fence))
+    assert fences == [True, False, False, True, False, True, False]
 
 
 def test_an_empty_run_has_a_place_and_no_row():

@@ -1,7 +1,8 @@
 from gateway.store.batch_format import BatchCompressor, pack
 from gateway.store.limits import Allowance
 from gateway.store.protocol import Gap
-from gateway.store.sqlite.merging import ROWS_LOADED_MAX, Reading, choose, plan_partition
+from gateway.store.sqlite.merging import Reading
+from gateway.store.sqlite.planning import build_plan
 from gateway.store.sqlite.rows import BatchRow, checksum_of
 from gateway.store.sqlite.schema import batch_id
 from tests.gateway.store.building import STREAM, numbered, payloads_of
@@ -9,15 +10,19 @@ from tests.gateway.store.building import STREAM, numbered, payloads_of
 KEY = (STREAM, 0)
 
 
-def a_row(base_offset, count, commit_no=1):
+def a_row(base_offset, count):
     body = BatchCompressor().compress(pack([numbered(base_offset, count)]))
-    columns = (batch_id(1, base_offset), commit_no, count, 0, 0, count, len(body))
-    return BatchRow(*columns, checksum_of(columns, body), body)
+    columns = (batch_id(base_offset + 1, 0), 1, base_offset, count, 0, 0, count, len(body))
+    return BatchRow(*columns, 1, checksum_of(columns, body), body)
 
 
-def planned(position, *rows):
-    small = [(row.id, row.commit_no, row.record_count, row.payload_bytes) for row in rows]
-    return plan_partition(KEY, position, small)
+def planned(position, *rows, log_start_offset=0):
+    small = [
+        (*row[:4], row.payload_bytes, row.last_ms, len(row.body), log_start_offset, 0)
+        for row in rows
+        if row.base_offset + row.record_count > position
+    ]
+    return build_plan(small, {1: (KEY, position)}).batches
 
 
 def read(position, plans, rows, records_max=100):
@@ -31,33 +36,16 @@ def damaged(row):
     return row._replace(body=row.body[:-1])
 
 
-def test_a_batch_below_the_position_is_not_planned():
-    rows = [a_row(0, 3), a_row(3, 3), a_row(6, 3)]
-    plans = planned(4, *rows)
-    assert [(plan.next_offset, plan.fresh_count) for plan in plans] == [(6, 2), (9, 3)]
-    assert planned(9, *rows) == []
-
-
-def test_a_count_that_was_damaged_does_not_reach_into_the_next_batch():
-    rows = [a_row(0, 3)._replace(record_count=500), a_row(3, 3)]
-    assert [plan.next_offset for plan in planned(0, *rows)] == [3, 6]
-
-
-def test_batches_are_chosen_until_they_fill_the_allowance():
-    plans = planned(0, *(a_row(10 * n, 10) for n in range(20)))
-    assert len(choose(plans, Allowance(25, 1 << 20))) == 3
-    assert len(choose(plans, Allowance(100, 15))) == 2
-    assert len(choose(plans, Allowance(0, 0))) == 1
-    assert choose([], Allowance(10, 10)) == []
-    assert len(choose(plans * 100, Allowance(1 << 40, 1 << 40))) == ROWS_LOADED_MAX
-
-
-def test_a_jump_at_the_head_was_removed_and_one_within_is_damage():
-    rows = [a_row(5, 3), a_row(10, 2)]
-    merged, _ = read(0, planned(0, *rows), rows)
-    assert merged.gaps == [Gap(STREAM, 0, 0, 5, "removed"), Gap(STREAM, 0, 8, 10, "damaged")]
+def test_what_lies_below_the_log_start_was_removed_and_a_jump_above_is_damage():
+    rows = [a_row(6, 2), a_row(10, 2)]
+    merged, _ = read(0, planned(0, *rows, log_start_offset=5), rows)
+    assert merged.gaps == [
+        Gap(STREAM, 0, 0, 5, "removed"),
+        Gap(STREAM, 0, 5, 6, "damaged"),
+        Gap(STREAM, 0, 8, 10, "damaged"),
+    ]
     assert merged.positions == {KEY: 12}
-    assert len(payloads_of(merged.batches)) == 5
+    assert len(payloads_of(merged.batches)) == 4
 
 
 def test_a_damaged_batch_is_stepped_over_and_reported():

@@ -142,7 +142,7 @@ async def test_large_reads_let_the_loop_go_round(store, monkeypatch):
 async def damage(store, offset):
     connection = store._committer._connection
     await connection.execute_fetchall(
-        "UPDATE batches SET body = zeroblob(length(body)) WHERE id & 0xFFFFFFFFFFF = ?", (offset,)
+        "UPDATE batches SET body = zeroblob(length(body)) WHERE base_offset = ?", (offset,)
     )
 
 

@@ -2,17 +2,19 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.store import Extent, StoreOptions, StreamSpec, open_store
+from gateway.store.sqlite.planning import PlannedBatch
 from gateway.store.sqlite.retention import (
     BATCHES_REMOVED_MAX,
     BYTES_REMOVED_MAX,
-    OldBatch,
     choose_excess,
 )
 from tests.gateway.store.building import STREAM, a_run, everything
 
 
 def old(commit_no, number=1, last_ms=0, body_bytes=10, record_count=1):
-    return OldBatch(commit_no, number, commit_no, record_count, last_ms, body_bytes)
+    end = commit_no + record_count
+    key = (STREAM, number)
+    return PlannedBatch(commit_no, key, commit_no, end, record_count, 0, last_ms, body_bytes, 0)
 
 
 def extent(stored_bytes=0, count=0):
@@ -24,7 +26,7 @@ def spec(**limits):
 
 
 def chosen(limits, extents, oldest, now_ms=0):
-    return [batch.commit_no for batch in choose_excess(spec(**limits), extents, oldest, now_ms)]
+    return [batch.id for batch in choose_excess(spec(**limits), extents, oldest, now_ms)]
 
 
 def test_without_limits_everything_stays():
@@ -98,4 +100,26 @@ async def test_bytes_on_disk_stay_within_the_limit(tmp_path, clock):
     (held,) = await store.extents(STREAM)
     assert 800 < held.stored_bytes <= 1000
     assert held.log_end_offset == 30
+    await store.close()
+
+
+async def test_what_is_left_is_found_when_its_fence_is_gone(tmp_path, clock):
+    store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
+    await store.ensure(StreamSpec(STREAM, 2))
+    for number in range(150):
+        await store.append([a_run(b"%d" % number, partition=number % 2)])
+    for count in (149, 100, 90, 40, 3, 1, 0):
+        await store.ensure(StreamSpec(STREAM, 2, retention_count=count))
+        while await store.retain_step():
+            pass
+        held = [await everything(store, partition=partition) for partition in (0, 1)]
+        kept = sorted(int(record.payload) for records in held for record in records)
+        assert kept == list(range(150 - count, 150))
+        assert sum(extent.stored_bytes > 0 for extent in await store.extents(STREAM)) == min(
+            count, 2
+        )
+        await store.close()
+        store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
+    assert (await store.append([a_run(b"x")])).base_offsets == [75]
+    assert [record.payload for record in await everything(store)] == [b"x"]
     await store.close()

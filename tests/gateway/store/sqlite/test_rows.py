@@ -10,8 +10,8 @@ from tests.gateway.store.building import STREAM, numbered, payloads_of
 
 def a_row(**changes):
     body = BatchCompressor().compress(pack([numbered(0, 3)]))
-    columns = (batch_id(1, 40), 7, 3, 5, 6, 3, 100)
-    return BatchRow(*columns, checksum_of(columns, body), body)._replace(**changes)
+    columns = (batch_id(7, 2), 1, 40, 3, 5, 6, 3, 100)
+    return BatchRow(*columns, 1, checksum_of(columns, body), body)._replace(**changes)
 
 
 def test_a_row_becomes_the_batch_it_was():
@@ -21,12 +21,12 @@ def test_a_row_becomes_the_batch_it_was():
 
 
 def test_the_checksum_is_the_documented_one():
-    columns = (1, 2, 3, 4, 5, 6, 7)
+    columns = (1, 2, 3, 4, 5, 6, 7, 8)
     covered = b"".join(column.to_bytes(8, "little", signed=True) for column in columns) + b"body"
-    assert checksum_of(columns, b"body") == zlib.crc32(covered) == 1447380529
+    assert checksum_of(columns, b"body") == zlib.crc32(covered) == 2633076416
 
 
-@pytest.mark.parametrize("column", BatchRow._fields[:-1])
+@pytest.mark.parametrize("column", [*BatchRow._fields[:8], "checksum"])
 def test_a_change_of_any_column_is_seen(column):
     row = a_row()
     with pytest.raises(BatchDamaged, match="checksum"):
@@ -44,6 +44,6 @@ def test_a_change_of_any_byte_of_the_body_is_seen():
 
 def test_a_row_that_counts_wrongly_is_damaged():
     row = a_row()
-    columns = (*row[:2], 4, *row[3:7])
+    columns = (*row[:3], 4, *row[4:8])
     with pytest.raises(BatchDamaged, match="has 3 records, not 4"):
-        decode_row(BatchRow(*columns, checksum_of(columns, row.body), row.body), STREAM, 0)
+        decode_row(BatchRow(*columns, 1, checksum_of(columns, row.body), row.body), STREAM, 0)

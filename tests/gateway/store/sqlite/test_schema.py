@@ -2,16 +2,18 @@ import sqlite3
 
 import pytest
 
-from gateway.store.sqlite.catalog import LAST_BATCHES_SQL
+from gateway.store.sqlite.catalog import COMMIT_NO_SQL
 from gateway.store.sqlite.rows import BatchRow
 from gateway.store.sqlite.schema import (
     APPLICATION_ID,
+    FENCE_SPAN,
     FORMAT_VERSION,
-    OFFSET_BITS,
+    PLACE_BITS,
     batch_id,
+    commit_no_of,
     migration_script,
-    offset_of,
 )
+from gateway.store.sqlite.store import PARTITIONS_TOTAL_MAX
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_a_new_file_carries_our_marks(database):
 def test_names_are_for_ever(database):
     """They lie on people's disks: only a migration that is added at the end may change this."""
     tables = [
-        row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE sql NOTNULL")
+        row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     ]
     assert {table: columns_of(database, table) for table in tables} == {
         "meta": ["name", "value"],
@@ -46,15 +48,24 @@ def test_names_are_for_ever(database):
             "retention_bytes",
             "retention_count",
         ],
-        "partitions": ["number", "stream", "partition", "log_start_offset", "removed_to_ms"],
+        "partitions": [
+            "number",
+            "stream",
+            "partition",
+            "log_start_offset",
+            "head_id",
+            "removed_to_ms",
+        ],
         "batches": [
             "id",
-            "commit_no",
+            "partition_number",
+            "base_offset",
             "record_count",
             "first_ms",
             "last_ms",
             "payload_bytes",
             "log_bytes",
+            "is_fence",
             "checksum",
             "body",
         ],
@@ -63,6 +74,10 @@ def test_names_are_for_ever(database):
         "group_offsets": ["group_name", "stream", "partition", "committed_offset"],
     }
     assert columns_of(database, "batches") == list(BatchRow._fields)
+    indexes = database.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'index' AND sql NOTNULL"
+    )
+    assert indexes.fetchall() == [("batch_fences",)]
 
 
 def test_a_migration_that_fails_leaves_nothing(database):
@@ -72,9 +87,10 @@ def test_a_migration_that_fails_leaves_nothing(database):
     assert database.execute("PRAGMA user_version").fetchone() == (FORMAT_VERSION,)
 
 
-def test_an_id_is_a_partition_and_an_offset():
-    assert batch_id(3, 5) == 3 * 2**44 + 5
-    assert offset_of(batch_id(3, 5)) == 5
-    assert batch_id(2, 2**44 - 1) < batch_id(3, 0)
-    assert f"<< {OFFSET_BITS}" in LAST_BATCHES_SQL
-    assert batch_id(2**19 - 1, 2**44 - 1) == 2**63 - 1
+def test_an_id_is_a_commit_and_a_place_in_it():
+    assert batch_id(3, 5) == 3 * 512 + 5
+    assert commit_no_of(batch_id(3, 511)) == 3
+    assert batch_id(2, PARTITIONS_TOTAL_MAX - 1) < batch_id(3, 0)
+    assert f">> {PLACE_BITS}" in COMMIT_NO_SQL
+    assert batch_id(1, 0) == 1 << PLACE_BITS
+    assert batch_id(64, 0) == FENCE_SPAN

@@ -112,8 +112,8 @@ def read_by_hand(path):
     """Every record of the log, with nothing but what docs/format.md says."""
     database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     rows = database.execute(
-        "SELECT stream, partition, id & ((1 << 44) - 1), body FROM batches "
-        "JOIN partitions ON number = id >> 44 ORDER BY commit_no, stream, partition"
+        "SELECT stream, partition, base_offset, body FROM batches "
+        "JOIN partitions ON number = partition_number ORDER BY id"
     ).fetchall()
     database.close()
     for stream, partition, offset, body in rows:
