@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from firmware_sim.faults import FaultKind, FaultSpec
@@ -11,10 +14,12 @@ from firmware_sim.loader import (
     shipped_scenarios,
 )
 from firmware_sim.scenario import FieldType
+from firmware_sim.signal_loader import READERS
 from firmware_sim.signals import Constant
 from gateway.documents import parse_document
 from gateway.errors import DocumentInvalid
 
+GUIDE = Path(__file__).parents[2] / "docs" / "simulator.md"
 WHOLE = """\
 version: 1
 scenario: tiny
@@ -103,6 +108,14 @@ def test_an_unknown_scenario_gets_a_hint():
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(DocumentInvalid, match=r"nowhere\.yaml:1:1: can't be read"):
         load_scenario("nowhere.yaml")
+
+
+def test_the_scenario_of_the_guide_loads_and_the_guide_names_every_word():
+    guide = GUIDE.read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide, re.S)
+    assert len(read(example).kinds) == 2
+    words = [*READERS, *(kind.value for kind in FaultKind)]
+    assert [word for word in words if f"| `{word}" not in guide] == []
 
 
 @pytest.mark.parametrize(
