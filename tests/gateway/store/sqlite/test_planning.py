@@ -3,6 +3,7 @@ import sqlite3
 import pytest
 
 from gateway.store.limits import Allowance
+from gateway.store.sqlite.catalog import LAST_BATCHES_SQL
 from gateway.store.sqlite.committer import insert_sql
 from gateway.store.sqlite.planning import (
     ROWS_LOADED_MAX,
@@ -144,10 +145,16 @@ def test_windows_of_several_partitions_come_in_one_statement(database):
 
 @pytest.mark.parametrize(
     ("sql", "parameters"),
-    [(windows_sql(2), (1, 0, 2, 5)), (EXTENT_SQL, (1,)), (FENCE_SQL, (1, 0, 5))],
+    [
+        (windows_sql(2), (1, 0, 2, 5)),
+        (EXTENT_SQL, (1,)),
+        (FENCE_SQL, (1, 0, 5)),
+        (LAST_BATCHES_SQL, ()),
+    ],
 )
 def test_no_statement_goes_over_the_whole_log(database, sql, parameters):
     steps = [row[-1] for row in database.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     assert any("USING INDEX batch_fences" in step for step in steps)
+    assert not any("AUTOMATIC" in step for step in steps)
     scanned = {step.split()[1] for step in steps if step.startswith("SCAN")}
     assert scanned.isdisjoint({"b", "batches", "first", "last"})
