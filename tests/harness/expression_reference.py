@@ -163,7 +163,7 @@ def _membership(item, container):
         if len(container) > LIST_MAX:
             return UNKNOWN
         return any(same(item, other) for other in container)
-    if isinstance(container, dict) and not isinstance(item, (list, dict)):
+    if isinstance(container, dict) and isinstance(item, (str, int, float)):
         return isinstance(item, str) and item in container
     return UNKNOWN
 

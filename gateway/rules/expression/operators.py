@@ -146,7 +146,7 @@ def member(item: Value, container: Value) -> bool:
         if len(container) > LIST_ITEMS_MAX:
             raise ValueError
         return any(equal(item, other) for other in container)
-    if type(container) is not dict or type(item) in (list, dict):
+    if type(container) is not dict or item is None or type(item) in (list, dict):
         raise TypeError
     return type(known(item)) is str and item in container
 
