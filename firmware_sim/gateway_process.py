@@ -82,7 +82,8 @@ class GatewayProcess:
                 await self._child.wait()
         except TimeoutError:
             await self.kill()
-        await self._reader
+        # An interrupt cancels every task, the reader too; that must not keep us from the rest.
+        await asyncio.wait({self._reader})
         return self._child.returncode if self._child.returncode is not None else -1
 
     async def kill(self) -> None:
@@ -134,7 +135,7 @@ class Follower:
         if self._child.returncode is None:
             self._child.terminate()
         await self._child.wait()
-        await self._reader
+        await asyncio.wait({self._reader})
 
     async def _read(self, child: asyncio.subprocess.Process) -> None:
         assert child.stdout is not None  # noqa: S101 - it is a pipe

@@ -79,3 +79,22 @@ async def test_what_was_never_started_stops_at_once(tmp_path):
 
 def test_the_shipped_rules_are_found():
     assert any(shipped_rules().glob("*.yaml"))
+
+
+async def test_children_are_ended_even_if_an_interrupt_has_cancelled_their_readers(
+    monkeypatch, tmp_path
+):
+    endless = (
+        "import signal\nprint('listening on 127.0.0.1:9', flush=True)\nwhile True: signal.pause()"
+    )
+    monkeypatch.setattr(gateway_process, "PENSTOCK", (sys.executable, "-c", endless))
+    monkeypatch.setattr("firmware_sim.log_reader.PENSTOCK", (sys.executable, "-c", "input()"))
+    gateway, follower = GatewayProcess(tmp_path, None), Follower("alerts", tmp_path, print)
+    await gateway.start()
+    await follower.start("earliest")
+    gateway._reader.cancel()
+    follower._reader.cancel()
+    await follower.stop()
+    await gateway.stop()
+    assert not gateway.is_running
+    assert follower._child.returncode is not None
