@@ -65,7 +65,7 @@ MODULES_WITHOUT_MIRROR = {
     "__init__.py": "re-exports only",
     "__main__.py": "one call of main, which tests/faults runs",
     "protocol.py": "a Protocol class has no behaviour; the contract suite tests its engines",
-    "gateway/cli/serve.py": "a process by nature: tests/faults/test_refusals.py starts and stops it",
+    "gateway/cli/serve.py": "a process by nature: tests/faults/test_refusals.py runs it",
 }
 
 NOQA = re.compile(r"#\s*noqa\b(?!: [A-Z]+\d+(?:, [A-Z]+\d+)* - \S)")
