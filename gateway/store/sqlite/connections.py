@@ -165,7 +165,7 @@ async def check_format(connection: aiosqlite.Connection, path: Path) -> None:
     try:
         application_id = await read_pragma(connection, "application_id")
         version = await read_pragma(connection, "user_version")
-        tables = await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+        tables = await connection.execute_fetchall("SELECT count(*) FROM sqlite_master")
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:

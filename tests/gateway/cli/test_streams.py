@@ -9,11 +9,20 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from gateway.cli.streams import app, iso_time, size_text
+from gateway.cli.streams import (
+    Choice,
+    Printer,
+    Wish,
+    _read,
+    app,
+    iso_time,
+    json_line,
+    size_text,
+)
 from gateway.clock import ManualClock, SystemClock
 from gateway.errors import OffsetOutOfRange, StoreUnavailable, UnknownStream
 from gateway.events import Origin, Run
-from gateway.store import StoreOptions, StreamSpec, open_store
+from gateway.store import Place, StoreOptions, StreamSpec, open_store
 
 BASE_MS = 1_700_000_000_000
 TELEMETRY = (StreamSpec("telemetry", 2),)
@@ -240,6 +249,32 @@ def test_following_goes_on_with_what_arrives_until_the_limit(log):
             return await publish(reading), await reading.wait()
 
     assert asyncio.run(main()) == ([2, 5, 6, 8], 0)
+
+
+async def test_following_prints_what_was_asked_for_and_leaves_out_the_rest(log, capsysbinary):
+    wish = Wish("telemetry", 1, Place("latest"), Place("latest"), is_followed=True)
+    printer = Printer(Choice("", "", 2), json_line)
+    store = await open_store(StoreOptions(log), ManualClock())
+    following = asyncio.create_task(_read(log, wish, printer))
+    number = 10
+    while not following.done():
+        # Whenever it begins: from some moment on it sees everything of its partition.
+        await store.append([a_run([b"1"]), a_run([b"%d" % number], partition=1)])
+        number += 1
+    await following
+    await store.close()
+    first, second = (json.loads(line) for line in capsysbinary.readouterr().out.splitlines())
+    assert (first["partition"], second["partition"]) == (1, 1)
+    assert second["payload"] == first["payload"] + 1
+
+
+def test_an_interrupt_is_how_following_ends(log, monkeypatch):
+    def interrupt(work):
+        work.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", interrupt)
+    assert run_command(log, "read", "telemetry", "--follow").exit_code == 0
 
 
 def test_ctrl_c_ends_following_without_complaint(log):

@@ -47,6 +47,12 @@ class StoreContract:
             await store.ensure(spec)
         assert await store.streams() == [specs[1], specs[0]]
 
+    async def test_an_engine_keeps_the_durabilities_that_it_says(self, store):
+        for durability in store.caps.durabilities:
+            await store.ensure(StreamSpec(durability, 1, durability))
+            await store.append([a_run(b"x", stream=durability)])
+        assert len(await store.streams()) == len(store.caps.durabilities) > 0
+
     async def test_ensuring_again_changes_limits_and_keeps_records(self, log):
         await log.append([a_run(b"1")])
         changed = StreamSpec(STREAM, 3, retention_bytes=10_000)
@@ -371,6 +377,12 @@ class StoreContract:
             await store.fetch(STREAM, 0, start - 1)
         assert (await store.append([numbered(12, 1)])).base_offsets[0] >= end
 
+    async def test_a_stream_without_limits_keeps_everything(self, store):
+        await store.ensure(StreamSpec(STREAM, 1, retention_age_ms=None))
+        await store.append([numbered(0, 9, arrival_ms=0)])
+        assert await store.retain_step() == 0
+        assert len(await everything(store)) == 9
+
     async def test_a_reader_learns_what_retention_took_from_it(self, store):
         await store.ensure(StreamSpec(STREAM, 1, retention_count=3))
         for number in range(40):
@@ -422,6 +434,12 @@ class StoreContract:
         scan = Scan(log, {(STREAM, 0): 7}, {(STREAM, 0): 9})
         with pytest.raises(OffsetOutOfRange):
             [batch async for batch in scan.batches()]
+
+    async def test_who_gave_up_waiting_has_stored_all_the_same(self, log):
+        append = log.append([numbered(0, 1)])
+        append.cancel()
+        await log.append([numbered(1, 1)])
+        assert [record.payload for record in await everything(log)] == [b"0", b"1"]
 
     async def test_closing_commits_what_is_queued(self, log):
         appends = [log.append([numbered(number, 1)]) for number in range(5)]

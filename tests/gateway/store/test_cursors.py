@@ -92,6 +92,14 @@ async def test_a_commit_that_was_returned_in_part_is_gone_on_with():
     assert [int(p) for part in found for p in part] == list(range(7))
 
 
+async def test_a_batch_for_which_there_is_no_room_waits_for_the_next_reading():
+    recent = Recent(10_000, last_commit_no=0)
+    recent.add([a_batch(0, 2), a_batch(2, 2)], 10)
+    cursor = cursor_of(Scripted(recent=recent))
+    assert payloads_of(await cursor.read(2, 1 << 20)) == [b"0", b"1"]
+    assert payloads_of(await cursor.read(2, 1 << 20)) == [b"2", b"3"]
+
+
 async def test_a_closed_cursor_reads_nothing():
     cursor = cursor_of(Scripted())
     cursor.close()

@@ -64,4 +64,14 @@ async def test_a_reader_that_gave_up_is_forgotten():
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert not recent._waiting
+
+
+async def test_a_reader_that_gives_up_as_it_is_woken_disturbs_nobody():
+    recent = filled(10_000, count=1)
+    waiting = [asyncio.create_task(recent.wait(1)) for _ in range(2)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
     recent.wake()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1] is None

@@ -125,13 +125,6 @@ async def test_a_queue_that_is_full_refuses(tmp_path):
     await store.close()
 
 
-async def test_who_gave_up_waiting_has_stored_all_the_same(log):
-    append = log.append([numbered(0, 1)])
-    append.cancel()
-    await log.append([numbered(1, 1)])
-    assert payloads_of((await log.fetch(STREAM, 0, 0)).batches) == [b"0", b"1"]
-
-
 async def test_after_an_error_everybody_who_waits_is_refused(log):
     await log.append([numbered(0, 3)])
     fail_on(log, "INSERT INTO batches")

@@ -1,3 +1,4 @@
+import asyncio
 import sqlite3
 
 import pytest
@@ -180,6 +181,34 @@ async def test_a_frozen_file_that_is_damaged_is_unavailable(path, monkeypatch):
     monkeypatch.setattr(connections, "connect_checked", refuse)
     with pytest.raises(StoreUnavailable, match="disk I/O error"):
         await connect_reader(path)
+
+
+async def test_a_disk_that_fails_while_the_marks_are_read_is_unavailable(path, monkeypatch):
+    await create(path)
+
+    async def refuse(connection, name):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(connections, "read_pragma", refuse)
+    with pytest.raises(StoreUnavailable, match="disk I/O error"):
+        await connect_reader(path)
+
+
+async def test_readers_at_once_share_a_connection_and_its_end(path):
+    await create(path)
+    reader = ReadConnection(path)
+    assert await asyncio.gather(reader.fetchall("SELECT 1"), reader.fetchall("SELECT 2")) == [
+        [(1,)],
+        [(2,)],
+    ]
+    failures = await asyncio.gather(
+        reader.fetchall("SELECT * FROM nowhere"),
+        reader.fetchall("SELECT * FROM nowhere"),
+        return_exceptions=True,
+    )
+    assert all(isinstance(failure, StoreUnavailable) for failure in failures)
+    assert await reader.fetchall("SELECT 3") == [(3,)]
+    await reader.close()
 
 
 async def test_a_reading_connection_is_opened_anew_after_an_error(path):
