@@ -261,8 +261,10 @@ def _rule_ids(section: Section) -> list[str]:
     node = section.get("while_active")
     if node is None:
         return []
-    items = section.items(node, "while_active")
-    for item in items:
-        if not ID.fullmatch(item.source):
+    found = []
+    for item in section.items(node, "while_active"):
+        if ID.fullmatch(item.source):
+            found.append(item.source)
+        else:
             section.complain_at(item, f"'{item.source}' is not a rule id")
-    return [item.source for item in items]
+    return found

@@ -27,6 +27,16 @@ def test_a_count_window_is_bounded_by_its_count():
     assert cost_of(load_one(rule)).samples_max == 20
 
 
+def test_sequences_and_anomalies_pay_for_what_they_remember():
+    plain = load_one("- {id: a, from: t, when: true}")
+    sequence = load_one(
+        "- {id: a, from: t, sequence: {within: 1m, steps: [{when: true}, {when: true}]}}"
+    )
+    anomaly = load_one("- {id: a, from: t, anomaly: {value: payload.x, method: zscore}}")
+    assert cost_of(sequence).key_bytes > cost_of(plain).key_bytes
+    assert cost_of(anomaly).key_bytes > cost_of(plain).key_bytes
+
+
 def test_one_state_for_all_events_is_one_key():
     rule = "- {id: a, from: t, key: [], when: payload.x > 1}"
     assert cost_of(load_one(rule)).keys_max == 1

@@ -63,6 +63,8 @@ def test_spans_agree_with_trying_every_value(one, other):
         ("avg > 5 && is_open", "avg > 5"),
         ("avg > 5", "payload.x > 5"),
         ("payload.x == 5", "payload.x == 'a'"),
+        ("payload.x == [1]", "payload.x == 5"),
+        ("!(avg > 5)", "avg > 5"),
     ],
 )
 def test_nothing_is_said_where_texts_cannot_tell(one, other):

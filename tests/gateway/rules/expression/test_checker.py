@@ -55,6 +55,7 @@ ENVIRONMENT = Environment(
         ("inside(1, 2, 'yrad')", 14, "unknown zone 'yrad', did you mean 'yard'?"),
         ("hour('Europe/Kiyv')", 6, "unknown time zone 'Europe/Kiyv'"),
         ("hour('../../etc/passwd')", 6, "unknown time zone"),
+        (f"glob(device, '{'*' * 257}')", 1, "a pattern has at most 256 characters"),
         ("5m > 3", 1, "can only be an argument of an aggregate"),
         ("changed(avg_temp)", 9, "changed() looks back at single events; they have no 'avg_temp'"),
     ],

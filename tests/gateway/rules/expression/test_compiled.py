@@ -63,6 +63,8 @@ def value_of(text, expected="any", **scope):
         ("true ? 1 : 2", 1),
         ("3 in [1, 2, 3]", True),
         ("[1, 2] == [1, 2.0]", True),
+        ("[5, 6][1]", 6),
+        ("distance_m(0, 0, 0, 180) > 20015000", True),
         ('"a" in ["b"]', False),
         ("round(2.5)", 3),
         ("round(-2.5)", -3),
@@ -116,6 +118,8 @@ def test_constants_are_computed_as_documented(text, value):
         'int("9223372036854775808000")',
         "min(payload.xs, 1)",
         "min([])",
+        "round(1.5, 99)",
+        "payload.xs[payload.s]",
         "has(payload.missing.x)",
         "payload.big in payload.long",
     ],
@@ -245,6 +249,16 @@ def test_since_counts_seconds_of_event_time():
         memory, scope[call.slot] = call.advance(memory, scope)
         values.append((scope[call.slot], compiled.evaluate(scope)))
     assert values == [(UNKNOWN, UNKNOWN), (0.0, False), (0.5, False), (2.0, True)]
+
+
+def test_changed_and_since_say_nothing_of_what_they_cannot_compare():
+    (call,) = compile_expression("changed(payload.x)", ENVIRONMENT).stateful
+    deep = []
+    for _ in range(100):
+        deep = [deep]
+    assert call.advance([deep], {"payload": {"x": deep}}) == ([deep], UNKNOWN)
+    (call,) = compile_expression("since(payload.on)", ENVIRONMENT).stateful
+    assert call.advance(5, {"payload": {"on": True}}) == (5, UNKNOWN)
 
 
 def test_stateful_calls_are_listed_innermost_first():

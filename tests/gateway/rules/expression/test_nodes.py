@@ -1,6 +1,7 @@
+import pytest
 from hypothesis import given, settings
 
-from gateway.rules.expression.nodes import is_arithmetic, unparse, walk
+from gateway.rules.expression.nodes import Node, is_arithmetic, unparse, walk
 from gateway.rules.expression.parser import parse
 from tests.harness.expression_strategies import sources
 
@@ -18,6 +19,11 @@ def test_walking_visits_each_node_before_its_children():
         "Conditional", "Call", "Field", "Name", "Not", "Name", "Items", "Literal",
         "Quantifier", "Name", "Binary", "Name", "Literal",
     ]  # fmt: skip
+
+
+def test_what_is_no_node_of_the_language_has_no_text():
+    with pytest.raises(TypeError, match="Node can't be written"):
+        unparse(Node(1))
 
 
 def test_arithmetic_is_what_can_leave_the_finite_numbers():

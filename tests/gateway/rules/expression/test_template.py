@@ -51,6 +51,7 @@ def test_placeholders_are_filled(text, shown):
         ("x {avg:zz}", 8, "'zz' is no format"),
         ("x {avg:99999f}", 8, "is no format"),
         ("x {avg + tempr}", 10, "unknown name 'tempr'"),
+        ("x" * 4_097, 1, "longer than 4096 characters"),
         ("{avg {n}}", 1, "a '{' without its '}'"),
     ],
 )

@@ -99,6 +99,7 @@ def test_raised_and_cleared_are_published_unless_told_otherwise():
         ("{topic: x, payload: {a: '{nobody}'}}", "in 'payload': unknown name 'nobody'"),
         ("{topic: 'x/{devise}'}", "in 'topic': unknown name 'devise', did you mean 'device'?"),
         ("[5]", "'publish' must be a mapping"),
+        ("[" + "{topic: x}, " * 17 + "]", "'publish' has more than 16 entries"),
     ],
 )
 def test_mistakes_in_a_message_to_publish_are_named(publish, message):
@@ -146,6 +147,10 @@ def test_the_moment_of_emitting_follows_from_the_rule(rule, moment):
         ("{stream: s, on: window}", "'on: window' needs a 'window'"),
         ("{stream: s, fields: {x: nobody}}", "in 'fields.x': unknown name 'nobody'"),
         ("{stream: s, rank: {by: ts, take: 0}}", "'take' is 0"),
+        (
+            "{stream: s, fields: {" + ", ".join(f"f{n}: ts" for n in range(101)) + "}}",
+            "'fields' has more than 100 entries",
+        ),
     ],
 )
 def test_mistakes_in_a_derived_stream_are_named(emit, message):
@@ -175,3 +180,8 @@ def test_suppression_is_read():
 def test_a_limit_is_a_count_a_span(limit):
     (found,) = complaints(f"- {{id: a, from: t, when: true, suppress: {{limit: {limit}}}}}")
     assert f"'{limit}' is not a limit (write 20/h, 5/m, 1/s, 100/d)" in found
+
+
+def test_parents_are_rule_ids():
+    (found,) = complaints("- {id: a, from: t, when: true, suppress: {while_active: [A b]}}")
+    assert "'A b' is not a rule id" in found

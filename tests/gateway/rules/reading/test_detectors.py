@@ -110,6 +110,14 @@ def test_quantifiers_and_groups_are_read():
         ),
         ("{within: 1m, steps: [{when: true}, {when: true, times: 0}]}", "'times' is 0"),
         (
+            "{within: 1m, steps: [{when: true}, {when: true, times: [1]}]}",
+            "a list is not a whole",
+        ),
+        (
+            "{within: 1m, steps: [{when: true}, {all_of: [{when: true}, {not: true}]}]}",
+            "a part of 'all_of' has a 'when'",
+        ),
+        (
             "{within: 1m, steps: [{when: true}, {when: true, times: {min: 3, max: 2}}]}",
             "'max' is 2",
         ),
@@ -129,6 +137,7 @@ def test_absence_is_read():
     absent = load_one("- {id: a, from: t, absent: {for: 5m, startup_grace: 2m}}").absent
     assert (absent.for_ms, absent.startup_grace_ms, absent.clock) == (300_000, 120_000, "arrival")
     assert absent.expect_lookup is None
+    assert load_one("- {id: a, from: t, absent: {for: 5m, clock: event}}").absent.clock == "event"
     (found,) = complaints("- {id: a, from: t, absent: {for: 5m, expect: all}}")
     assert "'all' is neither 'seen' nor lookup:NAME" in found
     (found,) = complaints("- {id: a, from: t, absent: {for: 5m, expect: 'lookup:assets'}}")

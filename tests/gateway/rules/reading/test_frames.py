@@ -1,7 +1,9 @@
 import pytest
 
+from gateway.errors import DocumentInvalid
+from gateway.rules.loader import parse_rules
 from gateway.rules.spec import StateSpec, TimeSpec
-from tests.harness.rule_files import complaints, load_one
+from tests.harness.rule_files import complaints, load_one, rule_file
 
 WINDOWED = "aggregate: {x: avg(payload.x)}, when: x > 1"
 
@@ -168,6 +170,36 @@ def test_look_ups_are_written_with_brackets():
     assert "unknown lookup 'assets'; none is defined" in found[0]
     assert "in 'enrich.asset': unknown name 'devise', did you mean 'device'?" in found[1]
     assert found[1].startswith("1:43:")
+
+
+def test_a_join_needs_sources():
+    (found,) = complaints("- {id: a, from: t, join: {with: {}, within: 1m}, when: true}")
+    assert "'with' names no source" in found
+    (found,) = complaints("- {id: a, from: t, join: {with: {o: a/#/b}, within: 1m}, when: true}")
+    assert "'a/#/b' is not a topic filter" in found
+
+
+def test_aggregates_are_calls():
+    (found,) = complaints("- {id: a, from: t, window: {sliding: 1m}, aggregate: {}, when: true}")
+    assert "'aggregate' is empty" in found
+    (found,) = complaints(
+        "- {id: a, from: t, window: {sliding: 1m}, aggregate: {x: [1]}, when: true}"
+    )
+    assert "'aggregate.x' must be a call" in found
+
+
+def test_what_an_engine_lacks_is_refused_in_every_block():
+    rule = (
+        "- {id: a, from: t, window: {sliding: 1m}, when: x > 1, time: {watermark: partition, "
+        "late_policy: drop}, aggregate: {x: 'median(prev.payload.x, sketch)'}}"
+    )
+    with pytest.raises(DocumentInvalid) as caught:
+        parse_rules(rule_file(rule), "r.yaml", frozenset())
+    found = {complaint.message.split("'")[1] for complaint in caught.value.complaints}
+    assert found == {
+        "window.sliding", "when", "time.watermark.partition", "time.late_policy.drop",
+        "aggregate.median", "aggregate.sketch", "prev",
+    }  # fmt: skip
 
 
 def test_dedupe_is_read():

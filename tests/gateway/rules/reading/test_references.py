@@ -24,6 +24,8 @@ def test_lookups_are_read():
     )
     assert not wrong
     _, wrong = read("lookups: {Assets: {file: a.csv, key: id}, b: {file: x}, c: 5}", read_lookups)
+    assert not read("schedules: {X: {timezone: UTC}}", read_schedules)[0]
+    assert not read("zones: {X: {geojson: x}}", read_zones, no_file)[0]
     assert [line.split(": ", 1)[1] for line in wrong] == [
         "'Assets' is not a name (small letters, digits and _, a letter first)",
         "missing key 'key'",
@@ -116,6 +118,7 @@ def test_geojson_has_longitude_first(text):
         "{}",
         '{"type": "Polygon"}',
         "[" * 5_000,
+        '{"type": "Polygon", "coordinates": [[[1,2],[3,4]]]}',
         '{"type": "Polygon", "coordinates": [[[30,500],[1,2],[3,4]]]}',
     ],
 )

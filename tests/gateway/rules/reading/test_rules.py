@@ -41,6 +41,8 @@ def test_sources_are_topics_and_rules():
         ("id: a, from: t, where: x > 1, let: {x: payload.x}, when: true", "unknown name 'x'"),
         ("id: a, from: t, where: changed(payload.x), when: true", "changed() can't stand here"),
         ("id: a, from: t, active: office, when: true", "in 'active': unknown name 'office'"),
+        (f"id: a, from: t, title: {'x' * 201}, when: true", "'title' has at most 200 characters"),
+        ("id: a, from: [{x: 1}], when: true", "'from' must be a topic filter or rule:ID"),
         ("id: a, from: t, arm: edge, when: true", "'edge' is not one of"),
         ("id: a, from: t, arm: crossing, absent: {for: 5m}", "'arm' needs a 'when'"),
         ("id: a, from: t, enabled: maybe, when: true", "'maybe' is not true or false"),
