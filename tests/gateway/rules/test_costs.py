@@ -1,6 +1,13 @@
+import gc
+import tracemalloc
+
+import pytest
+
+from gateway.rules import Engine
 from gateway.rules.costs import SAMPLES_MAX, cost_of
 from gateway.rules.windows import SAMPLES_MAX as SAMPLES_OF_THE_ENGINE
 from tests.harness.rule_files import load_one
+from tests.harness.rule_runs import Tape
 
 
 def test_the_bound_on_samples_is_the_engines():
@@ -40,3 +47,38 @@ def test_sequences_and_anomalies_pay_for_what_they_remember():
 def test_one_state_for_all_events_is_one_key():
     rule = "- {id: a, from: t, key: [], when: payload.x > 1}"
     assert cost_of(load_one(rule)).keys_max == 1
+
+
+def measured_key_bytes(rule, keys=40, seconds=60):
+    """What a running engine takes for a key that sends one event a second."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        engine = Engine([rule])
+        for second in range(seconds):
+            arrival = 1_767_225_600_000 + second * 1_000
+            tape = Tape()
+            for key in range(keys):
+                payload = {"x": float((second * 7 + key) % 5)}
+                tape.event(payload, topic="t", device=f"d{key}", arrival=arrival)
+            engine.feed(tape.batches)
+        del tape, payload
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / keys
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "when: payload.x > 5, for: 10s, alarm: {message: '{payload.x}'}",
+        "let: {a: payload.x + 1, b: changed(payload.x)}, when: b && prev.payload.x > a",
+        "window: {tumbling: 1h}, aggregate: {a: avg(payload.x), b: max(payload.x)}, when: a > 5",
+        "window: {sliding: 1m}, aggregate: {a: avg(payload.x), b: slope(payload.x)}, when: a > 5",
+        "window: {count: 50}, aggregate: {a: median(payload.x)}, when: a > 5",
+    ],
+)
+def test_a_running_engine_stays_within_the_estimate(body):
+    rule = load_one(f"- {{id: a, from: t, {body}}}")
+    assert measured_key_bytes(rule) <= cost_of(rule).key_bytes_at_1_hz
