@@ -84,7 +84,8 @@ def _summary_lines(paths: list[Path], rules: RuleSet) -> list[str]:
         cost = cost_of(rule)
         lines.append(
             f"  {rule.id}: {_size(cost.key_bytes_at_1_hz)} of state for a key at one event a "
-            f"second; at most {cost.keys_max} keys, {_size(cost.bytes_max)}"
+            f"second, {_size(cost.key_bytes_at_1_hz * cost.keys_max)} for {cost.keys_max} keys, "
+            f"never more than {_size(cost.bytes_max)}"
         )
     return lines
 
