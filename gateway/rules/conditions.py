@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
+from gateway.rules.instants import NEVER
 from gateway.rules.spec import SEVERITIES, AlarmSpec, ConditionSpec, RuleSpec, Severity
 from gateway.rules.values import UNKNOWN, Value
-from gateway.rules.windows import NEVER
 
 
 class Phase(IntEnum):

@@ -19,6 +19,7 @@ import orjson
 from gateway.events import RecordBatch
 from gateway.mqtt import matches
 from gateway.rules.alarms import Outbox
+from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.payloads import decode_payload
@@ -27,7 +28,6 @@ from gateway.rules.snapshots import restore_lanes, snapshot_lanes
 from gateway.rules.spec import RuleSpec
 from gateway.rules.timelines import Instant, Timeline
 from gateway.rules.values import UNKNOWN, Value
-from gateway.rules.windows import NEVER
 
 TOPICS_MAX = 65_536
 NOW_MS = "now_ms"

@@ -10,21 +10,21 @@ settled, there is nothing to do. That is the fast path, and most events end ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.expression.fusion import fuse
+from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
-from gateway.rules.plans import EVENT_NAMES, RulePlan, event_parts, names_of, place_plain
+from gateway.rules.plans import EVENT_NAMES, Layout, RulePlan, event_parts, names_of
 from gateway.rules.rosters import Roster
-from gateway.rules.spec import RuleSpec
+from gateway.rules.spec import Expression, RuleSpec, StatefulCall
 from gateway.rules.timelines import HELD_MAX, Timeline
 from gateway.rules.timers import Wakes
 from gateway.rules.tracks import Event, ScopeMap, Track, names_of_event
 from gateway.rules.values import UNKNOWN, Value
 from gateway.rules.watermarks import TIME_MS_MAX, TimePlan, Verdict, parse_event_time
-from gateway.rules.windows import NEVER
 
 # What a mistake of ours can raise. A rule that meets one is stopped, the others go on.
 FAULTS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
@@ -36,6 +36,7 @@ class Lane:
     def __init__(self, name: str, specs: Sequence[RuleSpec], outbox: Outbox) -> None:
         spec = specs[0]
         self.name = name
+        self.spec = spec
         self.outbox = outbox
         self.plans = [RulePlan(one, index) for index, one in enumerate(specs)]
         self.time = TimePlan(spec.time)
@@ -46,24 +47,38 @@ class Lane:
         self.wakes = Wakes(self.time, self.timelines)
         self.dirty: list[Timeline] = []
         self.scope: ScopeMap = dict.fromkeys(EVENT_NAMES, UNKNOWN)
-        parts = [part for one in specs for part in event_parts(one)]
+        parts: list[Expression | StatefulCall] = [
+            part for one in specs for part in event_parts(one)
+        ]
+        if spec.time.field is not None:
+            parts.append(spec.time.field)
+        if not self.keys.is_device:
+            parts += spec.key
         self.reads_context = bool(names_of(parts) & (EVENT_NAMES - {"payload", "prev"}))
-        self.is_single = len(specs) == 1
         self._sort_rules()
+        # What the hot path asks for each event.
+        time = self.time
+        self.is_by_device = self.keys.is_device
+        self.is_by_arrival = time.by_arrival
+        self.is_bounded = min(time.late_ms, time.early_ms) < NEVER
+        self.out_of_order_ms = time.out_of_order_ms
+        self.walks, self.trail_ms = time.walks, time.trail_ms
+        self.is_single = len(specs) == 1
+        self.is_plain = all(plan.is_plain for plan in self.plans)
+        self.is_lone = self.is_single and not (self.is_plain or self.reads_context or self.walks)
 
     def _sort_rules(self) -> None:
         running = [plan for plan in self.plans if not plan.is_stopped]
         self.stepped = [plan for plan in running if not plan.is_plain]
         self.plain = [plan for plan in running if plan.is_plain]
-        expressions = place_plain(self.plain)
+        layout = Layout(None if self.time.by_arrival else self.spec.time.field, running)
         self.places = [plan.place for plan in self.plain]
-        self.fused: Callable[[ScopeMap], tuple[Value, ...]] | None = (
-            fuse(expressions) if expressions else None
-        )
+        self.plain_values = layout.plain
+        self.fused = fuse(layout.compiled())
         for timeline in self.timelines.values():
             timeline.values = None
 
-    def accept(  # noqa: C901 - the hot path
+    def accept(  # noqa: C901, PLR0912, PLR0915 - the hot path, where each call counts
         self, payload: Value, raw: bytes, topic: str, device: str, arrival_ms: int
     ) -> None:
         """Take in an event as it arrives."""
@@ -73,30 +88,49 @@ class Lane:
             scope["topic"] = topic
             scope["device"] = device
             scope["arrival"] = arrival_ms
-        timeline = self.timelines.get(device) if self.keys.is_device else None
+        timeline = self.timelines.get(device) if self.is_by_device else None
         if timeline is None or arrival_ms - timeline.arrival_ms > self.ttl_ms:
             timeline = self._find(device, arrival_ms)
             if timeline is None:
                 return
         timeline.arrival_ms = arrival_ms
-        self.mark(timeline)
-        time_ms = self._time_of(timeline, arrival_ms)
-        event = (time_ms, arrival_ms, topic, device, raw, payload)
-        time = self.time
-        if not time.is_timely(time_ms, arrival_ms, timeline.watermark_ms):
-            if not self._judge(event):
+        if not timeline.is_dirty:
+            self.mark(timeline)
+        try:
+            values = self.fused(scope)
+        except FAULTS:
+            values = self._stop_faulty(scope)
+        if self.is_by_arrival:
+            # Partitions are read in turn: an arrival may lie a little before one that was read.
+            time_ms = max(arrival_ms, timeline.watermark_ms)
+        else:
+            time_ms = values[0]
+            if (
+                self.is_bounded
+                or type(time_ms) is not int
+                or not timeline.watermark_ms <= time_ms <= TIME_MS_MAX
+            ):
+                event = (time_ms, arrival_ms, topic, device, raw, payload)
+                judged_ms = self._time_of(timeline, event)
+                if judged_ms is None:
+                    return
+                time_ms = judged_ms
+            if self.out_of_order_ms:
+                event = (time_ms, arrival_ms, topic, device, raw, payload)
+                self._hold(timeline, event)
                 return
-            time_ms = time.adjusted(time_ms, arrival_ms, timeline.watermark_ms)
-            event = (time_ms, *event[1:])
-        if time.out_of_order_ms:
-            self._hold(timeline, event)
-            return
         if time_ms > timeline.newest_ms:
             timeline.newest_ms = timeline.watermark_ms = time_ms
         if time_ms >= timeline.due_ms:
             self._fire_until(timeline, time_ms)
-        self._take(timeline, event)
-        self._queue(timeline)
+        if self.is_plain and timeline.is_settled and values[self.plain_values] == timeline.values:
+            return
+        self._take(timeline, (time_ms, arrival_ms, topic, device, raw, payload), values)
+        # Otherwise it is queued already, no later than silence can matter to it.
+        if timeline.due_ms < NEVER and (
+            self.walks or timeline.due_ms + self.trail_ms < timeline.queued_ms
+        ):
+            self.wakes.queue(timeline)
 
     def mark(self, timeline: Timeline) -> None:
         """Note that the timeline has changed since it was last saved."""
@@ -110,7 +144,7 @@ class Lane:
         if timeline.held and timeline.held[0][0] < instant[0]:
             _, _, event = heappop(timeline.held)
             self.scope.update(names_of_event(event))
-            self._take(timeline, event)
+            self._take(timeline, event, self.fused(self.scope))
         elif track is not None:
             self._fire(timeline, track)
             timeline.due_ms = timeline.next_timer()[0][0]
@@ -124,21 +158,23 @@ class Lane:
             plan.counters.without_key += 1
         return None
 
-    def _time_of(self, timeline: Timeline, arrival_ms: int) -> int:
-        """The event time of the event in the scope."""
-        field = self.time.field
-        if field is None:
-            # Partitions are read in turn: an arrival may lie a little before one that was read.
-            return max(arrival_ms, timeline.watermark_ms)
-        value = field(self.scope)
-        if type(value) is int and 0 <= value <= TIME_MS_MAX:
-            return value
+    def _time_of(self, timeline: Timeline, event: Event) -> int | None:
+        """The time that an event counts for; None when it is late or early and turned away.
+
+        In the event's own place stands what its rules read as its time.
+        """
+        value, arrival_ms = event[:2]
         time_ms = parse_event_time(value)
-        if time_ms is not None:
+        if time_ms is None:
+            time_ms = arrival_ms
+            for plan in self.plans:
+                plan.counters.without_time += 1
+        time = self.time
+        if time.is_timely(time_ms, arrival_ms, timeline.watermark_ms):
             return time_ms
-        for plan in self.plans:
-            plan.counters.without_time += 1
-        return arrival_ms
+        if self._judge((time_ms, *event[1:])):
+            return time.adjusted(time_ms, arrival_ms, timeline.watermark_ms)
+        return None
 
     def _judge(self, event: Event) -> bool:
         """Whether an event that is late or early is taken all the same, its time adjusted."""
@@ -152,33 +188,29 @@ class Lane:
                     self.outbox.put_aside(plan, topic, device, raw)
         return self.time.policy is Verdict.ADJUST
 
-    def _take(self, timeline: Timeline, event: Event) -> None:
+    def _take(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
         """Show an event to each rule; the timers up to its time have been fired."""
         scope = self.scope
         if self.reads_context:
             scope["key"] = timeline.key
             scope["ts"] = event[0]
-        if self.fused is not None:
-            self._take_plain(timeline, event, scope)
+        if self.plain:
+            self._take_plain(timeline, event, values)
         for plan in self.stepped:
             track = timeline.tracks[plan.index] or self._begin(timeline, plan)
             try:
-                track.advance(event, scope, self.outbox)
+                track.advance(event, values, scope, self.outbox)
             except FAULTS as fault:
                 self._stop(plan, fault)
             track.is_dirty = True
             if track.due_ms < timeline.due_ms or self.is_single:
                 timeline.due_ms = track.due_ms
 
-    def _take_plain(self, timeline: Timeline, event: Event, scope: ScopeMap) -> None:
-        try:
-            values = self.fused(scope)  # type: ignore[misc]  # there are plain rules
-        except FAULTS:
-            self._stop_faulty(scope)
+    def _take_plain(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
+        own = values[self.plain_values]
+        if own == timeline.values and timeline.is_settled:
             return
-        if values == timeline.values and timeline.is_settled:
-            return
-        timeline.values = values
+        timeline.values = own
         timeline.is_settled = True
         for plan, place in zip(self.plain, self.places, strict=True):
             track = timeline.tracks[plan.index]
@@ -207,16 +239,18 @@ class Lane:
     def _stop(self, plan: RulePlan, fault: Exception) -> None:
         """Stop a rule that has failed inside the engine, and say so by an alarm."""
         self.stop(plan)
+        self.is_lone = False
         self.outbox.report_error(plan, fault)
 
-    def _stop_faulty(self, scope: ScopeMap) -> None:
-        """Stop every plain rule that can't be computed."""
-        for plan in self.plain:
+    def _stop_faulty(self, scope: ScopeMap) -> tuple[Value, ...]:
+        """Stop every rule that can't be computed; returns the values for the others."""
+        for plan in self.plans:
             try:
-                fuse(place_plain([plan]))(scope)
+                fuse(Layout(None, [plan]).compiled())(scope)
             except FAULTS as fault:
                 self._stop(plan, fault)
         self._sort_rules()
+        return self.fused(scope)
 
     def _hold(self, timeline: Timeline, event: Event) -> None:
         """Keep an event until the watermark has passed it; then do all that lies before that."""
@@ -231,15 +265,10 @@ class Lane:
             self.step(timeline)
         self.wakes.queue(timeline)
 
-    def _queue(self, timeline: Timeline) -> None:
-        time = self.time
-        # Otherwise it is queued already, no later than silence can matter to it.
-        if timeline.due_ms < NEVER and (
-            time.walks or timeline.due_ms + time.trail_ms < timeline.queued_ms
-        ):
-            self.wakes.queue(timeline)
-
     def _fire_until(self, timeline: Timeline, time_ms: int) -> None:
+        timeline.due_ms = timeline.earliest_due()
+        if timeline.due_ms > time_ms:
+            return
         instant, track = timeline.next_timer()
         while instant[0] <= time_ms and track is not None:
             self._fire(timeline, track)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from gateway.rules.conditions import ConditionPlan
-from gateway.rules.expression.compiled import CompiledExpression
+from gateway.rules.expression.checker import Environment
+from gateway.rules.expression.compiled import CompiledExpression, compile_expression
 from gateway.rules.reasons import Reason
 from gateway.rules.spec import (
     Expression,
@@ -73,6 +74,8 @@ class RulePlan:
         "index",
         "is_lazy",
         "is_plain",
+        "is_ready",
+        "is_simple",
         "is_stopped",
         "levels",
         "memories",
@@ -111,14 +114,7 @@ class RulePlan:
             if step.call is not None:
                 step.memory = self.memories
                 self.memories += 1
-        self.reads_prev = "prev" in names_of(event_parts(spec)) | names_of(late_parts(spec))
-        self.is_plain = not (self.window or self.steps or self.reads_prev)
-        levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
-        # Until it is first true such a condition has nothing to remember.
-        self.is_lazy = self.condition.is_armed_at_first and not levels_wait
-        self.needs_last = self.reads_prev or (
-            self.can_wait and bool(names_of(late_parts(spec)) & remembered_names(spec))
-        )
+        self._classify()
         self.when_reason = Reason(condition.when, is_negated=False)
         self.clear_reason = Reason(
             condition.clear or condition.when, is_negated=condition.clear is None
@@ -128,6 +124,27 @@ class RulePlan:
         self.is_stopped = False
         # Forgotten keys must not use the number of an alarm again.
         self.n_floor = 0
+
+    def _classify(self) -> None:
+        """Find out which short cuts are open to the rule."""
+        read = names_of(event_parts(self.spec))
+        read_late = names_of(late_parts(self.spec))
+        self.reads_prev = "prev" in read | read_late
+        # What an event alone decides can be computed before its time and key are known.
+        self.is_ready = not (self.steps or self.reads_prev or read & {"ts", "key"})
+        self.is_plain = self.is_ready and self.window is None
+        levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
+        # Until it is first true such a condition has nothing to remember.
+        self.is_lazy = self.condition.is_armed_at_first and not levels_wait
+        # Raised, such a condition has nothing to do until it clears.
+        self.is_simple = not (
+            self.levels
+            or self.condition.auto_clear_ms is not None
+            or self.condition.on_unknown == "false"
+        )
+        self.needs_last = self.reads_prev or (
+            self.can_wait and bool(read_late & remembered_names(self.spec))
+        )
 
     @property
     def can_wait(self) -> bool:
@@ -142,37 +159,69 @@ class RulePlan:
         )
 
 
-@dataclass(slots=True)
+EACH_COUNTS = compile_expression("true", Environment())
+"""The sample of `count()`: every event is one."""
+
+
 class Place:
-    """Where the values of a plain rule lie among those that one event gives for all of them."""
+    """Where the values of one rule lie among those that an event gives for all rules of a lane."""
 
-    where: int = -1
-    when: int = 0
-    clear: int = -1
-    levels: slice = field(default_factory=lambda: slice(0, 0))
+    __slots__ = ("clear", "levels", "samples", "when", "where")
+
+    def __init__(self) -> None:
+        self.where = -1
+        self.when = -1
+        self.clear = -1
+        self.levels = slice(0, 0)
+        self.samples = slice(0, 0)
 
 
-def place_plain(plans: Sequence[RulePlan]) -> list[CompiledExpression]:
-    """Give each plain rule its places; returns the expressions in that order."""
-    expressions: list[Expression] = []
-    for plan in plans:
-        spec = plan.spec
-        plan.place = place = Place()
-        if spec.condition is None:
-            continue
-        if spec.where is not None:
-            place.where = len(expressions)
-            expressions.append(spec.where)
-        place.when = len(expressions)
-        expressions.append(spec.condition.when)
-        if spec.condition.clear is not None:
-            place.clear = len(expressions)
-            expressions.append(spec.condition.clear)
-        levels = [level.when for level in spec.alarm.levels] if spec.alarm is not None else []
-        place.levels = slice(len(expressions), len(expressions) + len(levels))
-        expressions += levels
-    # The protocol says what the engine needs; only compiled expressions can be fused.
-    return cast("list[CompiledExpression]", expressions)
+class Layout:
+    """Everything that an event alone decides, as expressions to be computed together."""
+
+    __slots__ = ("expressions", "plain")
+
+    def __init__(self, time_field: Expression | None, plans: Sequence[RulePlan]) -> None:
+        self.expressions: list[Expression] = [] if time_field is None else [time_field]
+        start = len(self.expressions)
+        for plan in plans:
+            if plan.is_plain:
+                self._place_plain(plan)
+        self.plain = slice(start, len(self.expressions))
+        for plan in plans:
+            if plan.is_ready and not plan.is_plain:
+                self._place_samples(plan)
+
+    def compiled(self) -> list[CompiledExpression]:
+        """The expressions in order; only compiled ones can be fused, and there are no others."""
+        return cast("list[CompiledExpression]", self.expressions)
+
+    def _place_plain(self, plan: RulePlan) -> None:
+        spec, place = plan.spec, Place()
+        place.where = self._add(spec.where)
+        if spec.condition is not None:
+            place.when = self._add(spec.condition.when)
+            place.clear = self._add(spec.condition.clear)
+        start = len(self.expressions)
+        for level in spec.alarm.levels if spec.alarm is not None else ():
+            self._add(level.when)
+        place.levels = slice(start, len(self.expressions))
+        plan.place = place
+
+    def _place_samples(self, plan: RulePlan) -> None:
+        place = Place()
+        place.where = self._add(plan.spec.where)
+        start = len(self.expressions)
+        for aggregate in plan.spec.aggregates:
+            self._add(aggregate.value or EACH_COUNTS)
+        place.samples = slice(start, len(self.expressions))
+        plan.place = place
+
+    def _add(self, expression: Expression | None) -> int:
+        if expression is None:
+            return -1
+        self.expressions.append(expression)
+        return len(self.expressions) - 1
 
 
 def names_of(parts: Iterable[Expression | Template | StatefulCall]) -> frozenset[str]:
@@ -182,10 +231,10 @@ def names_of(parts: Iterable[Expression | Template | StatefulCall]) -> frozenset
 
 def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
     """The parts of a rule that are computed when an event comes."""
-    yield from spec.key
     yield from (_reader(item) for item in spec.prelude)
     yield from (item.value for item in spec.aggregates if item.value is not None)
-    yield from (part for part in (spec.where, spec.time.field) if part is not None)
+    if spec.where is not None:
+        yield spec.where
     yield from _conditions(spec)
 
 

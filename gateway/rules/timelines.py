@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from gateway.rules.instants import NEVER
 from gateway.rules.tracks import Event, Track
 from gateway.rules.values import Value
 from gateway.rules.watermarks import BEFORE_ALL
-from gateway.rules.windows import NEVER
 
 Instant = tuple[int, int, str]
 """When something happens along a timeline: time, timers before events, rule id."""
@@ -44,7 +44,7 @@ class Timeline:
         self.text = text
         self.tracks = tracks
         self.watermark_ms = BEFORE_ALL
-        self.newest_ms = BEFORE_ALL
+        self.newest_ms = BEFORE_ALL - 1
         self.arrival_ms = 0
         self.aged_ms = 0
         self.due_ms = NEVER
@@ -58,6 +58,14 @@ class Timeline:
     @property
     def has_active_alarm(self) -> bool:
         return any(track is not None and track.condition.is_active for track in self.tracks)
+
+    def earliest_due(self) -> int:
+        """When a timer may be due, at the earliest; `next_timer` knows exactly."""
+        due_ms = NEVER
+        for track in self.tracks:
+            if track is not None and track.due_ms < due_ms:
+                due_ms = track.due_ms
+        return due_ms
 
     def next_timer(self) -> tuple[Instant, Track | None]:
         """The earliest timer: of one moment, that of the first rule by id."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from heapq import heappop, heappush, heapreplace
 
+from gateway.rules.instants import NEVER
 from gateway.rules.timelines import Timeline
 from gateway.rules.watermarks import TimePlan
-from gateway.rules.windows import NEVER
 
 
 class Wakes:

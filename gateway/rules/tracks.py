@@ -6,16 +6,19 @@ reaches its `due_ms`. It knows nothing of watermarks: `gateway.rules.lanes` does
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.conditions import Change, Condition, Phase
+from gateway.rules.instants import NEVER
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import Place, RulePlan, Step, is_keyed_by_device
 from gateway.rules.values import UNKNOWN, Value
-from gateway.rules.windows import NEVER, Window
+from gateway.rules.windows import Window
 
 ScopeMap = dict[str, object]
+IDLE, RAISED = Phase.IDLE, Phase.RAISED
 
 
 Event = tuple[int, int, str, str, bytes, Value]
@@ -64,27 +67,61 @@ class Track:
         self.due_ms = NEVER
         self.is_dirty = False
 
-    def advance(self, event: Event, scope: ScopeMap, outbox: Outbox) -> None:
-        """Take in the next event of the key; `scope` knows the event's names."""
+    def advance(  # noqa: C901 - the hot path, where each call counts
+        self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
+    ) -> None:
+        """Take in the next event of the key.
+
+        `values` are what the event alone decides, where the rule's place says; `scope` knows the
+        event's names.
+        """
+        plan, window, condition = self.plan, self.window, self.condition
+        samples: Sequence[Value] | None
+        if plan.is_ready:
+            place = plan.place
+            if place.where >= 0 and values[place.where] is not True:
+                return
+            if plan.needs_last:
+                self.last = event
+            samples = values[place.samples]
+        else:
+            samples = self._prepare(event, scope)
+            if samples is None:
+                return
+        if window is not None and not window.add(event[0], samples, scope):
+            self.due_ms = self._next_due(window)
+            return
+        when = plan.when(scope)
+        phase = condition.phase
+        if (phase is IDLE and when is not True and plan.is_lazy) or (
+            # Raised, and not to be cleared: the most frequent look of an alarm that is up.
+            phase is RAISED and plan.clear is None and when is True and plan.is_simple
+        ):
+            due_ms = condition.due_ms
+            if window is not None and window.due_ms < due_ms:
+                due_ms = window.due_ms
+            self.due_ms = due_ms
+            return
+        change = self._look(event[0], when, scope)
+        if change is not None:
+            names = {**scope, **names_of_event(event), "key": self.key}
+            outbox.announce(plan, self.text, change, names)
+
+    def _prepare(self, event: Event, scope: ScopeMap) -> list[Value] | None:
+        """Compute an event part by part, where some read what the parts before them have made.
+
+        Returns its samples, or None when the rule doesn't take it.
+        """
         plan = self.plan
         if plan.reads_prev:
             scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
         if plan.where is not None and plan.where(scope) is not True:
-            return
+            return None
         if plan.steps:
             self._compute(plan.steps, scope, is_event=True)
         if plan.needs_last:
             self.last = event
-        window = self.window
-        if window is not None:
-            values = [True if f is None else f(scope) for f in plan.arguments]
-            if not window.add(event[0], values, scope):
-                self.due_ms = min(window.due_ms, self.condition.due_ms)
-                return
-        change = self._look(event[0], scope)
-        if change is not None:
-            names = {**scope, **names_of_event(event), "key": self.key}
-            outbox.announce(plan, self.text, change, names)
+        return [True if argument is None else argument(scope) for argument in plan.arguments]
 
     def take_plain(
         self, event: Event, values: tuple[Value, ...], place: Place, outbox: Outbox
@@ -118,7 +155,8 @@ class Track:
             self.due_ms = condition.due_ms if window is None else self._next_due(window)
         else:
             scope = self.remembered(window.due_ms - window.lag_ms, outbox)
-            change = self._look(window.fire(scope), scope)
+            moment_ms = window.fire(scope)
+            change = self._look(moment_ms, self.plan.when(scope), scope)
             if change is not None:
                 outbox.announce(self.plan, self.text, change, scope)
 
@@ -184,19 +222,16 @@ class Track:
         scope.update(self.results)
         return scope
 
-    def _look(self, time_ms: int, scope: ScopeMap) -> Change | None:
+    def _look(self, time_ms: int, when: Value, scope: ScopeMap) -> Change | None:
         """Decide the condition at `time_ms`, with everything it reads in the scope."""
         plan, condition = self.plan, self.condition
-        change = None
-        when = plan.when(scope)
-        if when is True or condition.phase is not Phase.IDLE or not plan.is_lazy:
-            clear = plan.clear(scope) if plan.clear is not None else UNKNOWN
-            levels = [level(scope) for level in plan.levels] if plan.levels else ()
-            change = condition.evaluate(time_ms, when, clear, levels)
-            if plan.aggregates and condition.phase is not Phase.IDLE:
-                self.results = {
-                    name: scope[name] for name in plan.aggregates if scope[name] is not UNKNOWN
-                }
+        clear = plan.clear(scope) if plan.clear is not None else UNKNOWN
+        levels = [level(scope) for level in plan.levels] if plan.levels else ()
+        change = condition.evaluate(time_ms, when, clear, levels)
+        if plan.aggregates and condition.phase is not IDLE:
+            self.results = {
+                name: scope[name] for name in plan.aggregates if scope[name] is not UNKNOWN
+            }
         window = self.window
         self.due_ms = condition.due_ms if window is None else self._next_due(window)
         return change

@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from enum import Enum
 
+from gateway.rules.instants import NEVER
 from gateway.rules.spec import TimeSpec
 from gateway.rules.values import Value
-from gateway.rules.windows import NEVER
 
 TIME_MS_MAX = 253_402_300_799_999  # the end of the year 9999
-BEFORE_ALL = -1
+BEFORE_ALL = 0
 
 
 class Verdict(Enum):

@@ -14,10 +14,11 @@ from typing import Protocol
 from gateway.rules.accumulators import Accumulator
 from gateway.rules.aggregates import accepts, build_accumulator, build_fold
 from gateway.rules.folds import Fold
+from gateway.rules.instants import NEVER
+from gateway.rules.sliding_means import SlidingMean
 from gateway.rules.spec import AggregateSpec, WindowSpec
 from gateway.rules.values import UNKNOWN, Value
 
-NEVER = 1 << 62
 SAMPLES_MAX = 100_000
 # These have a value where there is nothing: none.
 KNOWN_WHEN_EMPTY = frozenset({"count", "distinct"})
@@ -234,6 +235,40 @@ class SlidingWindow:
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
 
 
+class LeanSlidingWindow(SlidingWindow):
+    """A sliding window of one aggregate: the same, with fewer calls on the way."""
+
+    __slots__ = ()
+
+    def add(self, time_ms: int, values: Sequence[Value], results: Results) -> bool:
+        contents = self.contents
+        times, plan = contents.times, contents.plan
+        (column,), (fold,) = contents.columns, contents.folds
+        horizon_ms = time_ms - self.size_ms
+        while times and times[0] <= horizon_ms:
+            times.popleft()
+            fold.pop(column.popleft())
+        value = values[0]
+        if plan.accepts[0](value):
+            times.append(time_ms)
+            column.append(value)
+            fold.push(time_ms, value)
+            if len(times) > SAMPLES_MAX:
+                contents.drop()
+        self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
+        is_known = fold.count >= plan.needs[0]
+        results[plan.names[0]] = fold.result(time_ms) if is_known else UNKNOWN
+        return True
+
+
+def _sliding(plan: WindowPlan) -> Window:
+    if len(plan.specs) > 1:
+        return SlidingWindow(plan)
+    if plan.specs[0].function == "avg":
+        return SlidingMean(plan.names[0], plan.spec.size_ms, plan.needs[0], SAMPLES_MAX)
+    return LeanSlidingWindow(plan)
+
+
 class TumblingWindow:
     """`[start, end)`, aligned to the epoch; one look at its end, none at an empty one."""
 
@@ -384,7 +419,7 @@ class CountWindow:
 
 
 BUILDERS: dict[str, Callable[[WindowPlan], Window]] = {
-    "sliding": SlidingWindow,
+    "sliding": _sliding,
     "tumbling": TumblingWindow,
     "hopping": HoppingWindow,
     "session": SessionWindow,

@@ -211,7 +211,7 @@ def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
 - {id: good, from: plant/+, key: device, when: payload.x > 5}
 """
     engine, tape = engine_of(rules), Tape()
-    monkeypatch.setattr("gateway.rules.windows.SlidingWindow.add", lambda *_: {}["lost"])
+    monkeypatch.setattr("gateway.rules.windows.LeanSlidingWindow.add", lambda *_: {}["lost"])
     found = engine.feed(tape.event({"x": 6}, arrival=5) + tape.event({"x": 1}, arrival=6))
     assert [(o.rule, o.key, o.event) for o in found] == [
         ("good", "m1", "raised"),

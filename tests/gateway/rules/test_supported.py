@@ -1,15 +1,26 @@
-"""What the engine says that it runs."""
+from __future__ import annotations
 
-from gateway.rules.aggregates import ACCUMULATORS, FOLDS
+import pytest
+
+from gateway.errors import DocumentInvalid
 from gateway.rules.features import FEATURES
-from gateway.rules.moments import MONOIDS
 from gateway.rules.supported import SUPPORTED
+from tests.harness.rule_runs import rules_of
 
 
-def test_every_name_is_one_that_the_loader_asks_for():
-    assert set(FEATURES) >= SUPPORTED
+def test_the_engine_claims_nothing_that_the_language_lacks():
+    assert SUPPORTED <= FEATURES
 
 
-def test_every_aggregate_that_has_an_algorithm_is_supported():
-    names = {f"aggregate.{name}" for name in (*FOLDS, *ACCUMULATORS, *MONOIDS)}
-    assert names <= SUPPORTED
+@pytest.mark.parametrize(
+    "parts",
+    [
+        "absent: {for: 5m}",
+        "when: payload.x > 1, suppress: {cooldown: 1m}",
+        "when: payload.x > 1, time: {watermark: partition}",
+        "window: {sliding: 1m}, aggregate: {t: 'topk(device, payload.x, 3)'}, when: size(t) > 1",
+    ],
+)
+def test_a_rule_that_asks_for_more_is_refused(parts):
+    with pytest.raises(DocumentInvalid):
+        rules_of(f"- {{id: r, from: a, key: device, {parts}}}")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.rules.instants import NEVER
 from gateway.rules.spec import TimeSpec
 from gateway.rules.values import UNKNOWN
 from gateway.rules.watermarks import BEFORE_ALL, TimePlan, parse_event_time
-from gateway.rules.windows import NEVER
 
 FIELD = SimpleNamespace(text="payload.ts", evaluate=lambda scope: scope["payload"]["ts"])
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.rules.instants import NEVER
 from gateway.rules.spec import AggregateSpec, WindowSpec
 from gateway.rules.values import UNKNOWN
-from gateway.rules.windows import NEVER, WindowPlan
+from gateway.rules.windows import WindowPlan
 from tests.gateway.rules.test_folds import random_value
 from tests.harness.aggregate_twins import FUNCTIONS, agree, expected, spec_of
 

@@ -1,0 +1,133 @@
+"""The most frequent window, a sliding average, in as little memory as its samples allow.
+
+A mean over a thousand keys is slow when its samples lie scattered in memory; here they lie in
+arrays, three numbers a sample. The sums are those of `gateway.rules.folds.Total`, bit for bit.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import MutableMapping, Sequence
+from itertools import accumulate
+
+from gateway.rules.instants import NEVER
+from gateway.rules.values import UNKNOWN, Value
+
+COMPACT_AT = 64
+
+
+class SlidingMean:
+    """`(t - size, t]` of one value: its mean, with each sample and whenever one leaves."""
+
+    __slots__ = (
+        "back_total",
+        "due_ms",
+        "front",
+        "head",
+        "name",
+        "needed",
+        "samples_max",
+        "size_ms",
+        "times",
+        "values",
+    )
+    lag_ms = 1
+
+    def __init__(self, name: str, size_ms: int, needed: int, samples_max: int) -> None:
+        self.name = name
+        self.size_ms = size_ms
+        self.needed = needed
+        self.samples_max = samples_max
+        self.times = array("q")
+        self.values = array("d")
+        self.head = 0  # what lies before it has left
+        self.front = array("d")
+        self.back_total = 0.0
+        self.due_ms = NEVER
+
+    def add(
+        self, time_ms: int, values: Sequence[Value], results: MutableMapping[str, object]
+    ) -> bool:
+        """Take in a value; the mean is written for a look in any case."""
+        times, head = self.times, self.head
+        if time_ms >= self.due_ms - 1:
+            head = self._evict(time_ms - self.size_ms)
+        (value,) = values
+        kind = type(value)
+        if (kind is float and value - value == 0.0) or kind is int:  # finite
+            times.append(time_ms)
+            self.values.append(value)
+            self.back_total += value
+        count = len(times) - head
+        if count > self.samples_max:
+            self._drop()
+            head, count = head + 1, count - 1
+        # The same as `_write`, without the call.
+        self.due_ms = times[head] + self.size_ms + 1 if count else NEVER
+        if count >= self.needed:
+            front = self.front
+            total = front[-1] + self.back_total if front else self.back_total
+            results[self.name] = total / count
+        else:
+            results[self.name] = UNKNOWN
+        return True
+
+    def fire(self, results: MutableMapping[str, object]) -> int:
+        """Let go of what is too old at `due_ms`; returns the moment."""
+        moment_ms = self.due_ms - 1
+        self._evict(moment_ms - self.size_ms)
+        self._write(results)
+        return moment_ms
+
+    def pack(self) -> list[Value]:
+        """The samples and where the sums are cut, as every sliding window packs them."""
+        head = self.head
+        return [self.times[head:].tolist(), [self.values[head:].tolist()], [len(self.front)]]
+
+    def unpack(self, packed: list[Value]) -> None:
+        """Become what `pack` was called on."""
+        times, (values,), (mark,) = packed
+        self.times, self.values, self.head = array("q", times), array("d", values), 0
+        self.front = array("d", accumulate(reversed(self.values[:mark])))
+        self.back_total = 0.0
+        for value in self.values[mark:]:
+            self.back_total += value
+        self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
+
+    def _write(self, results: MutableMapping[str, object]) -> None:
+        head, times = self.head, self.times
+        count = len(times) - head
+        self.due_ms = times[head] + self.size_ms + 1 if count else NEVER
+        if count >= self.needed:
+            front = self.front
+            total = front[-1] + self.back_total if front else self.back_total
+            results[self.name] = total / count
+        else:
+            results[self.name] = UNKNOWN
+
+    def _evict(self, until_ms: int) -> int:
+        """Let go of what is not younger than `until_ms`; returns where the rest begins."""
+        times, head, end = self.times, self.head, len(self.times)
+        front = self.front
+        while head < end and times[head] <= until_ms:
+            if not front:
+                front = self._turn_over(head)
+            front.pop()
+            head += 1
+        if head > COMPACT_AT and head * 2 > end:
+            del times[:head]
+            del self.values[:head]
+            head = 0
+        self.head = head
+        return head
+
+    def _drop(self) -> None:
+        front = self.front or self._turn_over(self.head)
+        front.pop()
+        self.head += 1
+
+    def _turn_over(self, head: int) -> array[float]:
+        """Turn the samples from `head` on into sums from each of them to the newest."""
+        self.front = array("d", accumulate(reversed(self.values[head:])))
+        self.back_total = 0.0
+        return self.front
