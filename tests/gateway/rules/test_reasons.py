@@ -44,7 +44,7 @@ def test_a_negated_reason_says_that_it_is_false_and_for_how_long():
 def test_what_a_condition_remembers_is_told_by_its_call():
     scope = {"payload": {"t": 1}, "changed(payload.t)": True}
     told = reason("changed(payload.t)").tell(scope)
-    assert told == "changed(payload.t): changed(payload.t) = true"
+    assert told == "changed(payload.t): changed(payload.t) = true, payload.t = 1"
 
 
 @pytest.mark.parametrize(

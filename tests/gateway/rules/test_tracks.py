@@ -18,7 +18,10 @@ def feed(text, *events):
 
 
 def test_where_lets_an_event_pass_only_when_it_is_true():
-    text = "where: payload.kind == 'a'\nwindow: {count: 2}\naggregate: {n: sum(payload.x)}\nwhen: n > 5"
+    text = (
+        "where: payload.kind == 'a'\nwindow: {count: 2}\n"
+        "aggregate: {n: sum(payload.x)}\nwhen: n > 5"
+    )
     _, _, found = feed(
         text,
         (1, {"kind": "a", "x": 3}),
