@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -31,6 +31,8 @@ WAL_BYTES_KEPT = 64 << 20
 STATEMENTS_CACHED = 256
 NOT_WRITABLE_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 PRIMARY_CODE = 0xFF
+
+Parameters = Sequence[Any] | Mapping[str, Any]
 
 WRITER_PRAGMAS = f"""
     PRAGMA journal_mode = WAL;
@@ -211,7 +213,9 @@ class ReadConnection:
         self._is_closed = False
         self._opening = asyncio.Lock()
 
-    async def fetchall(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    async def fetchall(
+        self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows, all of one snapshot.
 
         Raises:

@@ -76,10 +76,24 @@ EXTENT_SQL = f"""
         SELECT max(id) FROM batches WHERE id >= e.fence_id AND id < e.fence_id + {FENCE_SPAN}
         AND partition_number = e.number)
 """  # noqa: S608 - a constant of ours
-FENCE_SQL = """
-    SELECT base_offset, first_ms FROM batches
-    WHERE is_fence = 1 AND partition_number = ? AND base_offset BETWEEN ? AND ?
-    ORDER BY base_offset DESC LIMIT 1
+MOMENT_SQL = """
+    WITH RECURSIVE search (low, high, position) AS (
+        VALUES (:low, :high, :low)
+        UNION ALL
+        SELECT
+            CASE WHEN f.first_ms >= :time_ms THEN s.low ELSE (s.low + s.high) / 2 + 1 END,
+            CASE WHEN f.first_ms >= :time_ms THEN f.base_offset ELSE s.high END,
+            CASE WHEN f.first_ms < :time_ms THEN f.base_offset ELSE s.position END
+        FROM search AS s LEFT JOIN batches AS f ON f.id = (
+            SELECT id FROM batches WHERE is_fence = 1 AND partition_number = :number
+            AND base_offset BETWEEN s.low AND (s.low + s.high) / 2
+            ORDER BY base_offset DESC LIMIT 1)
+        WHERE s.low < s.high)
+    SELECT position FROM search WHERE low >= high
+"""
+"""A binary search for the last fence that begins before a moment.
+
+It is the one at `position`, or lies in `low` … `high` - 1.
 """
 
 
@@ -149,16 +163,8 @@ class SqliteReader:
         key = (stream, partition)
         number = await self._number(key)
         low, high = await self.bounds(stream, partition)
-        position = low
-        # The last fence that begins before `time_ms` is at `position` or in `low` … `high`.
-        while low < high:
-            middle = (low + high) // 2
-            rows = await self._connection.fetchall(FENCE_SQL, (number, low, middle))
-            if rows and rows[0][1] >= time_ms:
-                high = rows[0][0]
-            else:
-                position = rows[0][0] if rows else position
-                low = middle + 1
+        parameters = {"low": low, "high": high, "time_ms": time_ms, "number": number}
+        ((position,),) = await self._connection.fetchall(MOMENT_SQL, parameters)
         plan = await self._plan({key: position})
         found = next((batch for batch in plan.batches if batch.last_ms >= time_ms), None)
         return None if found is None else await self._offset_within(found, time_ms)

@@ -2,4 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.gateway.store.contract", "tests.gateway.store.building")
+pytest.register_assert_rewrite(
+    "tests.gateway.store.building",
+    "tests.gateway.store.log_contract",
+    "tests.gateway.store.reader_contract",
+    "tests.gateway.store.state_contract",
+)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import random
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from gateway.store import Put, StoreOptions, StreamSpec, open_store
 from gateway.store.sqlite import committer as committer_module
 from gateway.store.sqlite.committer import INLINE_BYTES_MAX
 from tests.gateway.store.building import STREAM, a_run, everything, numbered, payloads_of, take
+from tests.harness.waiting import until
 
 IO_ERROR = sqlite3.OperationalError("disk I/O error")
 
@@ -51,12 +53,12 @@ def fail_on(log, word, error=IO_ERROR, times=1):
 
 async def accepted_again(log, run):
     """Append as soon as the store takes records again."""
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                return await log.append([run])
-            except StoreUnavailable:
-                await asyncio.sleep(0.001)
+
+    async def append():
+        with contextlib.suppress(StoreUnavailable):
+            return await log.append([run])
+
+    return await until(append, "the store to take records again")
 
 
 async def test_what_is_queued_during_a_commit_becomes_the_next(log):

@@ -12,7 +12,7 @@ from gateway.store.sqlite.planning import (
     choose,
     windows_sql,
 )
-from gateway.store.sqlite.reader import EXTENT_SQL, FENCE_SQL
+from gateway.store.sqlite.reader import EXTENT_SQL, MOMENT_SQL
 from gateway.store.sqlite.schema import FENCE_SPAN, batch_id, migration_script
 from tests.gateway.store.building import STREAM
 
@@ -148,7 +148,7 @@ def test_windows_of_several_partitions_come_in_one_statement(database):
     [
         (windows_sql(2), (1, 0, 2, 5)),
         (EXTENT_SQL, (1,)),
-        (FENCE_SQL, (1, 0, 5)),
+        (MOMENT_SQL, {"low": 0, "high": 90, "time_ms": 9, "number": 1}),
         (LAST_BATCHES_SQL, ()),
     ],
 )
