@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+from gateway.server.listeners.addresses import peer_of
 from gateway.server.listeners.layer import Layer
 from gateway.server.listeners.proxy_protocol import (
     ProxyHeaderInvalid,
@@ -36,7 +37,7 @@ class AnnouncedLayer(Layer):
         try:
             header = decode_proxy_header(data)
         except ProxyHeaderInvalid as error:
-            LOG.info("closing %s: %s", self.get_extra_info("peername"), error)
+            LOG.info("closing %s: %s", peer_of(self), error)
             self.abort()
             return
         if header is None:

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from gateway.clock import Clock
+from gateway.server.listeners.addresses import Peered, peer_of
 
 LOG = logging.getLogger(__name__)
 THREADS = 2
@@ -32,12 +33,10 @@ class Step(Enum):
 Outcome = Step | ssl.SSLError
 
 
-class Handshaking(Protocol):
+class Handshaking(Peered, Protocol):
     """A connection whose handshake is under way."""
 
     def abort(self) -> None: ...
-
-    def get_extra_info(self, name: str) -> object: ...
 
 
 class Handshakes:
@@ -108,8 +107,7 @@ class Handshakes:
     def note_failure(self, connection: Handshaking, error: ssl.SSLError) -> None:
         """Count a handshake that failed; `tell` names the last one."""
         self.failed += 1
-        peer = connection.get_extra_info("peername")
-        self._last_failure = f"{peer}: {error.reason or error}"
+        self._last_failure = f"{peer_of(connection)}: {error.reason or error}"
 
     def tell(self) -> None:
         """Log what failed since the last time: one line, however many there were."""
