@@ -4,33 +4,38 @@ Theory of operation
 -------------------
 A group has positions of its own, like any reader. One task per group reads on while there are
 members, chooses a member for each event and waits until that one can take it. What a member has not
-acknowledged when it leaves comes back and goes to another, before anything newer. In `ordered`
-groups a device's events stay with one member as long as any of them is unacknowledged; which member
-that is, is decided by a hash of both, so that members coming and going move few devices. In
-`balanced` groups each event goes to the next member that has room. What is saved is where the group
-stands and what is unacknowledged.
+acknowledged when it leaves comes back and goes to another, oldest first, before anything newer;
+also before an event that was waiting for a member already. In `ordered` groups a device's events
+stay with one member as long as any of them is unacknowledged; which member that is, is decided by a
+hash of both, so that members coming and going move few devices. In `balanced` groups each event
+goes to the next member that has room. What is saved is where the group stands and what is
+unacknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import deque
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 import msgspec
 
+from gateway.errors import StoreError
 from gateway.events import RecordBatch
 from gateway.mqtt import matches
 from gateway.server.fanout import YIELD_EVERY, Fanout
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms
-from gateway.store import Put, StreamStore
+from gateway.store import Put, StreamStore, Tail
 
+LOG = logging.getLogger(__name__)
 TABLE = "shares"
 OWNERS_MAX = 100_000
+RETRY_S = 1.0
 
 
 class SavedGroup(msgspec.Struct, array_like=True):
@@ -56,10 +61,12 @@ class SharedGroup:
         self.positions: dict[Slot, int] = dict(fanout.positions)
         self.members: dict[Subscriber, Terms] = {}
         self.is_dirty = True
+        self._is_restored = False
         self._fanout = fanout
         self._pattern = Grant(topic_filter, 0).pattern
         self._is_ordered = is_ordered
-        self._returned: deque[Position] = deque()
+        # A heap: whoever leaves first may leave the later events of a device.
+        self._returned: list[Position] = []
         self._owners: dict[str, Owner] = {}
         self._is_wanted_by_topic: dict[str, bool] = {}
         self._changed = asyncio.Event()
@@ -72,6 +79,8 @@ class SharedGroup:
             if (stream, partition) in self.positions:
                 self.positions[stream, partition] = offset
         self._returned.extend(saved.unacknowledged)
+        heapify(self._returned)
+        self._is_restored = True
 
     def snapshot(self) -> SavedGroup:
         """What must survive."""
@@ -87,7 +96,10 @@ class SharedGroup:
     def add(self, member: Subscriber, grant: Grant) -> None:
         """Let a member take its share from now on."""
         if member not in self.members:
-            member.on_room.append(self._changed.set)
+            member.on_room.append(self._wake)
+            if self._is_restored:
+                # The session was saved with what the group has saved, too, and sends again itself.
+                self._pop_own(member)
         self.members[member] = Terms.of([grant])
         self._changed.set()
         if self._task is None:
@@ -97,54 +109,88 @@ class SharedGroup:
         """Let a member go; what it has not acknowledged goes to the others."""
         if self.members.pop(member, None) is None:
             return
-        member.on_room.remove(self._changed.set)
-        in_flight = member.state.in_flight
-        own = [one for one, place in in_flight.items() if place.share == self.topic_filter]
-        self._returned.extend(in_flight.pop(packet_id) for packet_id in own)
+        member.on_room.remove(self._wake)
+        for position in self._pop_own(member):
+            heappush(self._returned, position)
         self._owners = {
             device: owner for device, owner in self._owners.items() if owner.member is not member
         }
-        self.is_dirty = True
-        self._changed.set()
+        self._wake()
         if not self.members and self._task is not None:
             self._task.cancel()
             self._task = None
 
+    def _pop_own(self, member: Subscriber) -> list[Position]:
+        """Take what was sent for this group and not acknowledged out of a member's window."""
+        in_flight = member.state.in_flight
+        own = [one for one, place in in_flight.items() if place.share == self.topic_filter]
+        return [in_flight.pop(packet_id) for packet_id in own]
+
+    def _wake(self) -> None:
+        """A member has acknowledged something, or has left: there may be room, and less to keep."""
+        self.is_dirty = True
+        self._changed.set()
+
     async def _run(self) -> None:
+        while True:
+            if await self._read_on():
+                return
+            await asyncio.sleep(RETRY_S)
+
+    async def _read_on(self) -> bool:
+        """Give out what there is and what comes; False when the log can't be read."""
         tail = self._fanout.store.tail(self._fanout.streams, dict(self.positions))
+        try:
+            await self._follow(tail)
+        except StoreError as error:
+            LOG.warning("'%s' can't be read, and is tried again: %s", self.topic_filter, error)
+            return False
+        finally:
+            tail.close()
+        return True
+
+    async def _follow(self, tail: Tail) -> None:
+        """Give out what a tail reads, until the store is closed."""
         reading: asyncio.Future[Sequence[RecordBatch]] | None = None
         try:
             while True:
                 await self._send_returned()
+                self._flush()
                 reading = reading or asyncio.ensure_future(tail.next())
                 self._changed.clear()
                 await self._first_of(reading)
                 if reading.done():
-                    for batch in reading.result():
+                    batches, reading = reading.result(), None
+                    if not batches:
+                        return
+                    for batch in batches:
                         await self._share_out(batch)
-                    reading = None
                     self._flush()
         finally:
             if reading is not None:
                 reading.cancel()
-            tail.close()
 
     async def _first_of(self, reading: asyncio.Future[Sequence[RecordBatch]]) -> None:
         """Return when there is something to read, or the members have changed."""
         changed = asyncio.ensure_future(self._changed.wait())
         waiting: list[asyncio.Future[Any]] = [reading, changed]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        changed.cancel()
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
 
     async def _send_returned(self) -> None:
+        """Give what came back to those who are left, oldest first."""
         while self._returned:
             position = self._returned[0]
             found = await self._fanout.find(position)
-            if found is not None:
-                topic, device, message = found
-                await self._send(device or topic, message, position)
-            self._returned.popleft()
-        self._flush()
+            # While it waits for a member, an older one may come back and go first.
+            while self._returned[0] == position:
+                if found is None or self._offer(found[1] or found[0], found[2], position):
+                    heappop(self._returned)
+                    self.is_dirty = True
+                    break
+                await self._wait_for_change()
 
     async def _share_out(self, batch: RecordBatch) -> None:
         slot = (batch.stream, batch.partition)
@@ -154,7 +200,6 @@ class SharedGroup:
                 if offset >= self.positions[slot] and self._wants(origin.topic):
                     message = self._fanout.message(run, index)
                     if message is not None:
-                        await self._send_returned()
                         place = Position(*slot, offset, message.qos, share=self.topic_filter)
                         await self._send(origin.device, message, place)
                 offset += 1
@@ -165,18 +210,28 @@ class SharedGroup:
         self.is_dirty = True
 
     async def _send(self, device: str, message: Outgoing, position: Position) -> None:
-        """Give an event to a member, as soon as one can take it."""
+        """Give an event to a member, as soon as one can take it, behind all that is older."""
         while True:
-            member = self._choose(device)
-            if member is not None and member.delivery.offer(
-                message, self.members[member], position
-            ):
-                self._note_owner(device, member)
-                self._fanout.delivered += 1
+            await self._send_returned()
+            if self._offer(device, message, position):
                 return
-            self._flush()
-            self._changed.clear()
-            await self._changed.wait()
+            await self._wait_for_change()
+
+    def _offer(self, device: str, message: Outgoing, position: Position) -> bool:
+        """Give an event to the member whose turn it is; False when that can take nothing now."""
+        member = self._choose(device)
+        if member is None:
+            return False
+        if not member.delivery.offer(message, self.members[member], position):
+            return False
+        self._note_owner(device, member, position)
+        self._fanout.delivered += 1
+        return True
+
+    async def _wait_for_change(self) -> None:
+        self._flush()
+        self._changed.clear()
+        await self._changed.wait()
 
     def _choose(self, device: str) -> Subscriber | None:
         """The member whose turn it is; None when it can take nothing now."""
@@ -198,9 +253,9 @@ class SharedGroup:
         member = max(self.members, key=lambda one: _weight(device, one.client_id))
         return member if member.can_take else None
 
-    def _note_owner(self, device: str, member: Subscriber) -> None:
-        packet_id = next(reversed(member.state.in_flight), None)
-        if not self._is_ordered or packet_id is None:
+    def _note_owner(self, device: str, member: Subscriber, position: Position) -> None:
+        packet_id, last = next(reversed(member.state.in_flight.items()), (b"", position))
+        if not self._is_ordered or not packet_id or last[:3] != position[:3]:
             # QoS 0 is done when it is sent: the hash alone keeps the device where it is.
             return
         owner = self._owners.get(device)
@@ -245,9 +300,13 @@ class SharedGroups:
         self._holders: dict[str, set[str]] = {}
 
     async def load(self, store: StreamStore) -> None:
-        """Read where the groups of the last run stood."""
+        """Read where the groups of the last run stood; one that can't be read begins anew."""
         for topic_filter, encoded in await store.table(TABLE).items():
-            self._group(topic_filter).restore(msgspec.msgpack.decode(encoded, type=SavedGroup))
+            group = self._group(topic_filter)
+            try:
+                group.restore(msgspec.msgpack.decode(encoded, type=SavedGroup))
+            except msgspec.DecodeError as error:
+                LOG.warning("'%s' begins anew, its place can't be read: %s", topic_filter, error)
 
     def _group(self, topic_filter: str) -> SharedGroup:
         group = self._groups.get(topic_filter)
@@ -283,10 +342,16 @@ class SharedGroups:
         return [Put(TABLE, topic_filter, None)]
 
     def changes(self) -> list[Put]:
-        """What must be written of the groups that have moved."""
+        """What must be written of the groups that have moved.
+
+        Groups that no session holds are dropped: those of sessions that a crash has ended.
+        """
         puts: list[Put] = []
-        for topic_filter, group in self._groups.items():
-            if group.is_dirty:
+        for topic_filter, group in list(self._groups.items()):
+            if topic_filter not in self._holders:
+                del self._groups[topic_filter]
+                puts.append(Put(TABLE, topic_filter, None))
+            elif group.is_dirty:
                 group.is_dirty = False
                 puts.append(Put(TABLE, topic_filter, msgspec.msgpack.encode(group.snapshot())))
         return puts
