@@ -258,3 +258,64 @@ async def test_a_listener_that_is_closed_keeps_its_connections(serve):
         assert await reader.readexactly(1) == b"b"
         with pytest.raises(ConnectionRefusedError):
             await echo(port, b"x", 1)
+
+
+async def test_whoever_stops_halfway_is_closed_within_the_time_for_connect(
+    edge, clock, certificates_made
+):
+    tls = certificates_made.options()
+    halves = {
+        plain(): b"\x10",
+        plain(tls=tls): b"\x16\x03\x01",
+        plain(kind="ws"): b"GET /mqtt HTTP/1.1\r\n",
+        plain(kind="ws", tls=tls): b"",
+        plain(proxy_protocol=True, tls=tls): HEADER[:-1],
+        plain(proxy_protocol=True): HEADER,
+    }
+    options = ServerOptions()
+    server = await edge(clock=clock, listeners=tuple(halves))
+    async with contextlib.AsyncExitStack() as stack:
+        readers = []
+        for listening, half in zip(server.listeners._servers, halves.values(), strict=True):
+            port = listening.sockets[0].getsockname()[1]
+            reader, writer = await stack.enter_async_context(connected(port))
+            writer.write(half)
+            readers.append(reader)
+        await wait_until(lambda: len(server.hub._connections) == len(halves))
+        await wait_until(lambda: len(server.listeners.handshakes) == 1)
+        clock.advance(options.connect_within_ms)
+        server.hub.sweep()
+        assert len(server.hub._connections) == len(halves)
+        clock.advance(1)
+        server.hub.sweep()
+        for reader in readers:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        await wait_until(lambda: not server.hub._connections)
+        assert len(server.listeners.handshakes) == 0
+
+
+async def test_the_hub_counts_a_connection_before_its_handshake(edge, clock, certificates_made):
+    server = await edge(
+        clock=clock, listeners=(plain(tls=certificates_made.options()),), connections_max=4
+    )
+    (listening,) = server.listeners._servers
+    port = listening.sockets[0].getsockname()[1]
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(connected(port))
+        reader, _ = await stack.enter_async_context(connected(port))
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert len(server.hub._connections) == 5
+
+
+async def test_stopping_waits_for_nobody_who_is_halfway(edge, clock, certificates_made):
+    server = await edge(clock=clock, listeners=(plain(tls=certificates_made.options()),))
+    (listening,) = server.listeners._servers
+    async with connected(listening.sockets[0].getsockname()[1]) as (reader, writer):
+        writer.write(b"\x16\x03\x01")
+        await wait_until(lambda: server.hub._connections)
+        await server.stop()
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
