@@ -43,11 +43,16 @@ COMMITS_TABLE = "rule-commits"
 class EvaluationOptions:
     """How often state is saved, and how long the loop may keep others waiting.
 
-    Between two ticks lie at least `tick_interval_ms`, however much silence there is to notice.
+    State is saved after `checkpoint_records`, but not more often than `checkpoint_interval_ms`
+    allows; in any case after `checkpoint_records_max`, which bounds how much a crash repeats, and
+    when it is `checkpoint_age_ms_max` old. Between two ticks lie at least `tick_interval_ms`,
+    however much silence there is to notice.
     """
 
     checkpoint_interval_ms: int = 10_000
     checkpoint_records: int = 10_000
+    checkpoint_records_max: int = 200_000
+    checkpoint_age_ms_max: int = 300_000
     tick_interval_ms: int = 1_000
     slice_records: int = 500
     outputs_max: int = 10_000
@@ -138,11 +143,14 @@ class RuleEvaluation:
         if mark is not None:
             self._mark = Cause(*msgpack.decode(mark))
         entries = [entry for entry in await table.items() if entry[0] != MARK]
+        restoration = self._engine.restoration()
         size = self._options.slice_records
         for start in range(0, len(entries), size):
-            for name in self._engine.restore(entries[start : start + size]):
-                await table.delete(name)
+            restoration.take(entries[start : start + size])
             await asyncio.sleep(0)
+        stale = self._engine.settle(restoration)
+        if stale:
+            await self._store.append([], [Put(TABLE, name, None) for name in stale])
 
     async def _evaluate(self, member: Member) -> None:
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -221,7 +229,7 @@ class RuleEvaluation:
 
     def _patience_s(self) -> float:
         """How long to wait for records before something else is due."""
-        waits = [self._options.checkpoint_interval_ms]
+        waits = [self._options.checkpoint_age_ms_max]
         if self._unsaved_records and self._commit is None:
             waits.append(self._until_checkpoint_ms())
         due_ms = self._engine.next_tick_ms()
@@ -231,8 +239,15 @@ class RuleEvaluation:
         return max(0, min(waits)) / 1_000
 
     def _until_checkpoint_ms(self) -> int:
-        age_ms = self._clock.monotonic_ms() - self._checkpoint_ms
-        return self._options.checkpoint_interval_ms - age_ms
+        """How long the unsaved records may wait."""
+        options = self._options
+        if self._unsaved_records >= options.checkpoint_records_max:
+            return 0
+        is_worth_it = self._unsaved_records >= options.checkpoint_records
+        age_ms_max = options.checkpoint_age_ms_max
+        if is_worth_it:
+            age_ms_max = min(age_ms_max, options.checkpoint_interval_ms)
+        return age_ms_max - (self._clock.monotonic_ms() - self._checkpoint_ms)
 
     async def _commit_what_is_due(self, member: Member) -> None:
         """Begin a commit if one is needed and none is under way, or too much is waiting."""
@@ -240,10 +255,7 @@ class RuleEvaluation:
             await self._settle_commit()
         if self._commit is not None and len(self._outputs) < self._options.outputs_max:
             return
-        is_checkpoint = self._unsaved_records > 0 and (
-            self._unsaved_records >= self._options.checkpoint_records
-            or self._until_checkpoint_ms() <= 0
-        )
+        is_checkpoint = self._unsaved_records > 0 and self._until_checkpoint_ms() <= 0
         if is_checkpoint or self._outputs:
             await self._settle_commit()
             await (self._checkpoint(member) if is_checkpoint else self._emit(member))

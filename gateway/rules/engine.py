@@ -11,7 +11,7 @@ order of the rule files. So each output has one cause, and a replay gives the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 import orjson
@@ -24,7 +24,7 @@ from gateway.rules.lanes import Lane
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import RuleCounters, lane_name
-from gateway.rules.snapshots import restore_lanes, snapshot_lanes
+from gateway.rules.snapshots import Restoration, snapshot_lanes
 from gateway.rules.spec import RuleSpec
 from gateway.rules.timelines import Instant, Timeline
 from gateway.rules.values import UNKNOWN, Value
@@ -83,18 +83,27 @@ class Engine:
         """
         return snapshot_lanes(self._lanes, self._outbox.clock_ms)
 
-    def restore(self, entries: Sequence[tuple[str, bytes]]) -> list[str]:
-        """Take over entries that snapshots have left; returns the keys that can be deleted.
+    def restore(self, entries: Iterable[tuple[str, bytes]]) -> list[str]:
+        """Take over every entry that snapshots have left; returns those that can be deleted.
 
-        All entries must come before the first `feed`, in the order of their keys, in as many calls
-        as one likes. A rule that has changed since keeps its alarms, and begins its windows anew.
+        The entries come in the order of their names, before the first `feed`. A rule that has
+        changed since keeps its alarms, and begins its windows anew.
 
         Raises:
             StateTooNew: a newer program wrote an entry.
         """
-        clock_ms, stale = restore_lanes(self._lanes, entries)
-        self._outbox.clock_ms = max(self._outbox.clock_ms, clock_ms)
-        return stale
+        restoration = self.restoration()
+        restoration.take(entries)
+        return self.settle(restoration)
+
+    def restoration(self) -> Restoration:
+        """Begin what `restore` does in one go, for who wants to do it piece by piece."""
+        return Restoration(self._lanes)
+
+    def settle(self, restoration: Restoration) -> list[str]:
+        """End a restoration; returns the entries that can be deleted."""
+        self._outbox.clock_ms = restoration.clock_ms
+        return restoration.finish()
 
     def _feed_events(self, batch: RecordBatch) -> None:  # noqa: C901 - the hot path
         outbox = self._at(batch)

@@ -26,7 +26,7 @@ class Roster:
         self.forget = forget
         self.timelines: dict[str, Timeline] = {}
         self.by_age: list[tuple[int, str]] = []
-        self.forgotten: dict[str, None] = {}
+        self.forgotten: list[Timeline] = []
 
     def find(self, key: Value, text: str, arrival_ms: int) -> Timeline:
         """The timeline of a key, as it stands or new."""
@@ -75,4 +75,4 @@ class Roster:
     def _let_go(self, timeline: Timeline) -> None:
         self.forget(timeline)
         del self.timelines[timeline.text]
-        self.forgotten[timeline.text] = None
+        self.forgotten.append(timeline)

@@ -28,10 +28,12 @@ class SlidingMean:
         "needed",
         "samples_max",
         "size_ms",
+        "taken",
         "times",
         "values",
     )
     lag_ms = 1
+    keeps_samples = True
 
     def __init__(self, name: str, size_ms: int, needed: int, samples_max: int) -> None:
         self.name = name
@@ -41,6 +43,7 @@ class SlidingMean:
         self.times = array("q")
         self.values = array("d")
         self.head = 0  # what lies before it has left
+        self.taken = 0
         self.front = array("d")
         self.back_total = 0.0
         self.due_ms = NEVER
@@ -58,6 +61,7 @@ class SlidingMean:
             times.append(time_ms)
             self.values.append(value)
             self.back_total += value
+            self.taken += 1
         count = len(times) - head
         if count > self.samples_max:
             self._drop()
@@ -82,11 +86,12 @@ class SlidingMean:
     def pack(self) -> list[Value]:
         """The samples and where the sums are cut, as every sliding window packs them."""
         head = self.head
-        return [self.times[head:].tolist(), [self.values[head:].tolist()], [len(self.front)]]
+        times, values = self.times[head:].tolist(), self.values[head:].tolist()
+        return [[self.taken, [len(self.front)], times, [values]]]
 
     def unpack(self, packed: list[Value]) -> None:
         """Become what `pack` was called on."""
-        times, (values,), (mark,) = packed
+        self.taken, (mark,), times, (values,) = packed[0]
         self.times, self.values, self.head = array("q", times), array("d", values), 0
         self.front = array("d", accumulate(reversed(self.values[:mark])))
         self.back_total = 0.0

@@ -1,13 +1,14 @@
 """The engine's state as entries of a keyed table, one for each key that has changed, and back.
 
 Names of entries: `engine`; `lane/<digest>/<key>`, a key's progress in time, shared by the rules of
-a lane; `rule/<id>/<key>`, what one rule remembers of it. Those names and the layout of the values
-are stored: they change only with `VERSION`.
+a lane; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what else one rule
+remembers of the key. Those names and the layout of the values are stored: they change only with
+`VERSION`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -15,15 +16,16 @@ from msgspec import msgpack
 
 from gateway.errors import PenstockError
 from gateway.rules.lanes import Lane
+from gateway.rules.pages import Pages
 from gateway.rules.payloads import decode_payload
-from gateway.rules.plans import RulePlan
 from gateway.rules.timelines import Timeline
 from gateway.rules.tracks import Track
 
 VERSION = 1
-ENGINE_ENTRY = "engine"
-LANE_PREFIX = "lane/"
-RULE_PREFIX = "rule/"
+ENGINE = "engine"
+LANE = "lane"
+PAGE = "page"
+RULE = "rule"
 
 Entry = tuple[str, bytes | None]
 
@@ -41,42 +43,92 @@ def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> Iterator[Entry]:
         for lane in lanes
         for plan in lane.plans
     }
-    yield ENGINE_ENTRY, msgpack.encode([VERSION, clock_ms, rules])
+    yield ENGINE, msgpack.encode([VERSION, clock_ms, rules])
 
 
-def restore_lanes(
-    lanes: Sequence[Lane], entries: Sequence[tuple[str, bytes]]
-) -> tuple[int, list[str]]:
-    """Fill the lanes from entries in the order of their names.
+class Restoration:
+    """Fills lanes from the entries that snapshots have left.
 
-    Returns the clock, or 0, and the names of entries that nobody needs any more.
-
-    Raises:
-        StateTooNew: a newer program wrote an entry.
+    The entries come in the order of their names: a key's progress and pages before its tracks.
     """
-    clock_ms, stale = 0, []
-    lanes_by_digest = {digest_of(lane): lane for lane in lanes}
-    plans_by_id = {plan.spec.id: (lane, plan) for lane in lanes for plan in lane.plans}
-    # The names sort so that a timeline comes before the tracks along it.
-    touched: dict[Timeline, Lane] = {}
-    for name, value in entries:
-        fields = _decode(name, value)
-        owner, _, text = name.partition("/")[2].partition("/")
-        if name == ENGINE_ENTRY:
-            clock_ms = fields[0]
-            _restore_rules(plans_by_id, fields[1])
-        elif name.startswith(LANE_PREFIX) and owner in lanes_by_digest:
-            lane = lanes_by_digest[owner]
-            touched[_restore_timeline(lane, text, fields)] = lane
-        elif name.startswith(RULE_PREFIX) and owner in plans_by_id:
-            lane, plan = plans_by_id[owner]
-            touched[_restore_track(lane, plan, text, fields)] = lane
-        elif name.startswith(LANE_PREFIX):
-            stale.append(name)
-    for timeline, lane in touched.items():
-        timeline.due_ms = timeline.next_timer()[0][0]
+
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.clock_ms = 0
+        self._lanes = {digest_of(lane): lane for lane in lanes}
+        self._plans = {plan.spec.id: (lane, plan) for lane in lanes for plan in lane.plans}
+        self._pages: dict[tuple[str, str], dict[int, list[Any]]] = {}
+        self._stale: list[str] = []
+
+    def take(self, entries: Iterable[tuple[str, bytes]]) -> None:
+        """Take over the next entries.
+
+        Raises:
+            StateTooNew: a newer program wrote an entry.
+        """
+        for name, value in entries:
+            fields = msgpack.decode(value)
+            kind, _, rest = name.partition("/")
+            owner, _, text = rest.partition("/")
+            if kind == PAGE:
+                page_no, _, text = text.partition("/")
+                self._pages.setdefault((owner, text), {})[int(page_no)] = fields
+            elif fields[0] > VERSION:
+                raise StateTooNew(
+                    f"the rules' state '{name}' has format {fields[0]}, this program reads "
+                    f"{VERSION}; run the newer program again"
+                )
+            elif kind == ENGINE:
+                self._take_engine(*fields[1:])
+            elif kind == LANE:
+                self._take_timeline(name, owner, text, fields[1:])
+            elif kind == RULE and owner in self._plans:
+                self._take_track(owner, text, fields[1:])
+
+    def finish(self) -> list[str]:
+        """The names of entries that nobody needs any more."""
+        for (rule, text), pages in self._pages.items():
+            self._stale += [page_name(rule, page_no, text) for page_no in pages]
+        self._pages.clear()
+        return self._stale
+
+    def _take_engine(self, clock_ms: int, rules: dict[str, list[Any]]) -> None:
+        self.clock_ms = clock_ms
+        for rule_id, (source_hash, n_floor, is_stopped) in rules.items():
+            if rule_id in self._plans:
+                lane, plan = self._plans[rule_id]
+                plan.n_floor = n_floor
+                # A rule that was stopped for an error may try again once it has changed.
+                if is_stopped and plan.spec.source_hash == source_hash:
+                    lane.stop(plan)
+
+    def _take_timeline(self, name: str, digest: str, text: str, fields: list[Any]) -> None:
+        lane = self._lanes.get(digest)
+        if lane is None:
+            self._stale.append(name)
+            return
+        key, (watermark_ms, newest_ms, arrival_ms), held = fields
+        timeline = lane.roster.add(key, text, arrival_ms)
+        timeline.watermark_ms, timeline.newest_ms = watermark_ms, newest_ms
+        timeline.held = [
+            (event[0], number, (*event, decode_payload(event[-1])))
+            for number, event in enumerate(held)
+        ]
+        timeline.held_no = len(held)
         lane.wakes.queue(timeline)
-    return clock_ms, stale
+
+    def _take_track(self, rule: str, text: str, fields: list[Any]) -> None:
+        lane, plan = self._plans[rule]
+        key, packed, ends, next_no = fields
+        timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
+        track = timeline.tracks[plan.index] = Track(plan, key, text)
+        track.pages = Pages(ends, next_no)
+        if track.unpack(packed, self._pages.get((rule, text), {})):
+            self._pages.pop((rule, text), None)
+        else:
+            # Its pages are stale; new ones must not take their numbers before they are deleted.
+            track.pages = Pages(next_no=next_no)
+        timeline.due_ms = timeline.earliest_due()
+        lane.wakes.queue(timeline)
 
 
 def digest_of(lane: Lane) -> str:
@@ -84,73 +136,52 @@ def digest_of(lane: Lane) -> str:
     return blake2b(lane.name.encode(), digest_size=8).hexdigest()
 
 
+def page_name(rule: str, page_no: int, text: str) -> str:
+    """The name of a page; pages that are written together lie together in the table."""
+    return f"{PAGE}/{rule}/{page_no:010}/{text}"
+
+
 def _snapshot_lane(lane: Lane) -> Iterator[Entry]:
     digest = digest_of(lane)
-    for text in lane.roster.forgotten:
-        yield f"{LANE_PREFIX}{digest}/{text}", None
-        for plan in lane.plans:
-            yield f"{RULE_PREFIX}{plan.spec.id}/{text}", None
+    for timeline in lane.roster.forgotten:
+        yield f"{LANE}/{digest}/{timeline.text}", None
+        for track in timeline.tracks:
+            if track is not None:
+                yield from _forget_track(track)
     lane.roster.forgotten.clear()
     for timeline in lane.dirty:
         timeline.is_dirty = False
         if lane.timelines.get(timeline.text) is not timeline:
             continue  # it was forgotten since
-        yield f"{LANE_PREFIX}{digest}/{timeline.text}", _pack_timeline(timeline)
+        yield f"{LANE}/{digest}/{timeline.text}", _pack_timeline(timeline)
         for track in timeline.tracks:
             if track is not None and track.is_dirty:
                 track.is_dirty = False
-                name = f"{RULE_PREFIX}{track.plan.spec.id}/{timeline.text}"
-                yield name, None if track.is_blank else _pack_track(track)
+                yield from _snapshot_track(track)
     lane.dirty.clear()
+
+
+def _snapshot_track(track: Track) -> Iterator[Entry]:
+    rule, text, pages = track.plan.spec.id, track.text, track.pages
+    if track.is_blank:
+        yield f"{RULE}/{rule}/{text}", None
+        return
+    packed, samples = track.pack()
+    if samples is not None:
+        for page_no, page in pages.update(samples):
+            yield page_name(rule, page_no, text), page
+    value = msgpack.encode([VERSION, track.key, packed, pages.ends, pages.next_no])
+    yield f"{RULE}/{rule}/{text}", value
+
+
+def _forget_track(track: Track) -> Iterator[Entry]:
+    rule, text = track.plan.spec.id, track.text
+    yield f"{RULE}/{rule}/{text}", None
+    for page_no, _ in track.pages.ends:
+        yield page_name(rule, page_no, text), None
 
 
 def _pack_timeline(timeline: Timeline) -> bytes:
     held = [event[:-1] for _, _, event in sorted(timeline.held, key=lambda item: item[:2])]
     progress = [timeline.watermark_ms, timeline.newest_ms, timeline.arrival_ms]
     return msgpack.encode([VERSION, timeline.key, progress, held])
-
-
-def _pack_track(track: Track) -> bytes:
-    return msgpack.encode([VERSION, track.key, track.pack()])
-
-
-def _decode(name: str, value: bytes) -> list[Any]:
-    fields: list[Any] = msgpack.decode(value)
-    if fields[0] > VERSION:
-        raise StateTooNew(
-            f"the rules' state '{name}' has format {fields[0]}, this program reads {VERSION}; "
-            "run the newer program again"
-        )
-    return fields[1:]
-
-
-def _restore_rules(
-    plans_by_id: dict[str, tuple[Lane, RulePlan]], rules: dict[str, list[Any]]
-) -> None:
-    for rule_id, (source_hash, n_floor, is_stopped) in rules.items():
-        if rule_id in plans_by_id:
-            lane, plan = plans_by_id[rule_id]
-            plan.n_floor = n_floor
-            # A rule that was stopped for an error may try again once it has changed.
-            if is_stopped and plan.spec.source_hash == source_hash:
-                lane.stop(plan)
-
-
-def _restore_timeline(lane: Lane, text: str, fields: list[Any]) -> Timeline:
-    key, (watermark_ms, newest_ms, arrival_ms), held = fields
-    timeline = lane.roster.add(key, text, arrival_ms)
-    timeline.watermark_ms, timeline.newest_ms = watermark_ms, newest_ms
-    timeline.held = [
-        (event[0], number, (*event, decode_payload(event[-1]))) for number, event in enumerate(held)
-    ]
-    timeline.held_no = len(held)
-    return timeline
-
-
-def _restore_track(lane: Lane, plan: RulePlan, text: str, fields: list[Any]) -> Timeline:
-    key, packed = fields
-    timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
-    track = Track(plan, key, text)
-    track.unpack(packed)
-    timeline.tracks[plan.index] = track
-    return timeline

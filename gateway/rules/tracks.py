@@ -6,12 +6,13 @@ reaches its `due_ms`. It knows nothing of watermarks: `gateway.rules.lanes` does
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.conditions import Change, Condition, Phase
 from gateway.rules.instants import NEVER
+from gateway.rules.pages import Pages, Samples
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import Place, RulePlan, Step, is_keyed_by_device
 from gateway.rules.values import UNKNOWN, Value
@@ -47,6 +48,7 @@ class Track:
         "key",
         "last",
         "memories",
+        "pages",
         "plan",
         "results",
         "slots",
@@ -66,6 +68,7 @@ class Track:
         self.results: dict[str, Any] = {}
         self.due_ms = NEVER
         self.is_dirty = False
+        self.pages = Pages()
 
     def advance(  # noqa: C901 - the hot path, where each call counts
         self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
@@ -166,28 +169,37 @@ class Track:
         if change is not None:
             outbox.announce(self.plan, self.text, change, self.remembered(time_ms, outbox))
 
-    def pack(self) -> list[Value]:
-        """Its state as plain values."""
-        return [
+    def pack(self) -> tuple[list[Value], Samples | None]:
+        """Its state as plain values, and apart from it the samples of its window, if any."""
+        window, samples = None, None
+        if self.window is not None:
+            window = self.window.pack()
+            if self.window.keeps_samples:
+                taken, marks, times, columns = window.pop()
+                window.append([taken, marks, len(times)])
+                samples = Samples(taken, times, columns)
+        packed = [
             self.plan.spec.source_hash,
             self.condition.pack(),
-            self.window.pack() if self.window is not None else None,
+            window,
             self.memories,
             [[] if value is UNKNOWN else [value] for value in self.slots],
             self.last[:-1] if self.last is not None else None,
             self.results,
         ]
+        return packed, samples
 
-    def unpack(self, packed: list[Value]) -> None:
-        """Become what `pack` was called on; if the rule has changed since, only its alarm stays."""
+    def unpack(self, packed: list[Value], pages: Mapping[int, list[Any]]) -> bool:
+        """Become what `pack` was called on, its samples on these pages.
+
+        If the rule has changed since, or a page is missing, only its alarm stays: False.
+        """
         source_hash, condition, window, memories, slots, last, results = packed
-        if source_hash != self.plan.spec.source_hash:
+        if source_hash != self.plan.spec.source_hash or not self._unpack_window(window, pages):
             self.condition.unpack_alarm(condition)
             self.due_ms = self.condition.due_ms
-            return
+            return False
         self.condition.unpack(condition)
-        if self.window is not None:
-            self.window.unpack(window)
         self.memories = memories
         self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
         self.last = (*last, decode_payload(last[-1])) if last is not None else None
@@ -195,6 +207,19 @@ class Track:
         self.due_ms = self.condition.due_ms
         if self.window is not None:
             self.due_ms = self._next_due(self.window)
+        return True
+
+    def _unpack_window(self, packed: list[Value], pages: Mapping[int, list[Any]]) -> bool:
+        if self.window is None:
+            return True
+        if self.window.keeps_samples:
+            taken, marks, count = packed.pop()
+            samples = self.pages.join(pages, taken - count, len(self.plan.arguments))
+            if samples is None or samples.taken != taken:
+                return False
+            packed.append([taken, marks, samples.times, samples.columns])
+        self.window.unpack(packed)
+        return True
 
     @property
     def is_blank(self) -> bool:

@@ -68,8 +68,13 @@ class Window(Protocol):
         """Do what is due: write the results of that moment, and return the moment."""
         ...
 
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether the last item of what it packs are its samples: taken, marks, times, columns."""
+        ...
+
     def pack(self) -> Packed:
-        """Everything it holds, as plain values."""
+        """Everything it holds, as plain values; last its contents."""
         ...
 
     def unpack(self, packed: Packed) -> None:
@@ -94,10 +99,11 @@ class Contents(Protocol):
 class MovingContents:
     """Samples that come and go: times, a column per aggregate (None: no sample), and folds."""
 
-    __slots__ = ("columns", "folds", "plan", "times")
+    __slots__ = ("columns", "folds", "plan", "taken", "times")
 
     def __init__(self, plan: WindowPlan) -> None:
         self.plan = plan
+        self.taken = 0  # how many samples there ever were: their numbers on the pages
         self.clear()
 
     def clear(self) -> None:
@@ -120,6 +126,7 @@ class MovingContents:
             if known is not None:
                 self.folds[index].push(time_ms, known)
         self.times.append(time_ms)
+        self.taken += 1
         if len(self.times) > SAMPLES_MAX:
             self.drop()
         return True
@@ -145,10 +152,10 @@ class MovingContents:
 
     def pack(self) -> Packed:
         marks = [fold.mark for fold in self.folds]
-        return [list(self.times), [list(column) for column in self.columns], marks]
+        return [self.taken, marks, list(self.times), [list(column) for column in self.columns]]
 
     def unpack(self, packed: Packed) -> None:
-        times, columns, marks = packed
+        self.taken, marks, times, columns = packed
         self.times = deque(times)
         self.columns = [deque(column) for column in columns]
         for fold, column, mark in zip(self.folds, columns, marks, strict=True):
@@ -201,6 +208,7 @@ class SlidingWindow:
 
     __slots__ = ("contents", "due_ms", "size_ms")
     lag_ms = 1
+    keeps_samples = True
 
     def __init__(self, plan: WindowPlan) -> None:
         self.size_ms = plan.spec.size_ms
@@ -227,10 +235,10 @@ class SlidingWindow:
         return moment_ms
 
     def pack(self) -> Packed:
-        return self.contents.pack()
+        return [self.contents.pack()]
 
     def unpack(self, packed: Packed) -> None:
-        self.contents.unpack(packed)
+        self.contents.unpack(packed[0])
         times = self.contents.times
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
 
@@ -253,6 +261,7 @@ class LeanSlidingWindow(SlidingWindow):
             times.append(time_ms)
             column.append(value)
             fold.push(time_ms, value)
+            contents.taken += 1
             if len(times) > SAMPLES_MAX:
                 contents.drop()
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
@@ -293,6 +302,10 @@ class TumblingWindow:
         self.due_ms = NEVER
         return end_ms
 
+    @property
+    def keeps_samples(self) -> bool:
+        return isinstance(self.contents, MovingContents)
+
     def pack(self) -> Packed:
         return [self.due_ms, self.contents.pack()]
 
@@ -306,6 +319,7 @@ class HoppingWindow:
 
     __slots__ = ("contents", "due_ms", "every_ms", "offset_ms", "size_ms")
     lag_ms = 0
+    keeps_samples = True
 
     def __init__(self, plan: WindowPlan) -> None:
         self.size_ms = plan.spec.size_ms
@@ -374,6 +388,10 @@ class SessionWindow:
         self.due_ms = NEVER
         return end_ms
 
+    @property
+    def keeps_samples(self) -> bool:
+        return isinstance(self.contents, MovingContents)
+
     def pack(self) -> Packed:
         return [self.due_ms, self.start_ms, self.last_ms, self.contents.pack()]
 
@@ -387,6 +405,7 @@ class CountWindow:
 
     __slots__ = ("contents", "due_ms", "every_count", "samples_max", "since_look")
     lag_ms = 0
+    keeps_samples = True
 
     def __init__(self, plan: WindowPlan) -> None:
         self.samples_max = plan.spec.count

@@ -150,7 +150,11 @@ def story(seed, length=260):
 
 
 def save(engine, table):
-    for name, value in engine.snapshot():
+    save_entries(engine.snapshot(), table)
+
+
+def save_entries(entries, table):
+    for name, value in entries:
         if value is None:
             table.pop(name, None)
         else:

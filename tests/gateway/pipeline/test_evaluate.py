@@ -26,8 +26,8 @@ rules:
     when: payload.x > 5
     publish: {topic: "siren/{device}", qos: 1, retain: true, on: [raised]}
 """
-OPTIONS = EvaluationOptions(checkpoint_interval_ms=5, retry_ms=1, tick_interval_ms=0)
-LAZY = EvaluationOptions(checkpoint_interval_ms=10**9)
+OPTIONS = EvaluationOptions(checkpoint_age_ms_max=5, retry_ms=1, tick_interval_ms=0)
+LAZY = EvaluationOptions(checkpoint_age_ms_max=10**9)
 TURNS_MAX = 20_000
 
 
@@ -203,7 +203,7 @@ async def test_crashes_at_any_moment_leave_the_alerts_of_an_uninterrupted_run(se
     rng = random.Random(seed)
     whole = await stored_story(seed)
     options = EvaluationOptions(
-        checkpoint_interval_ms=10**9, checkpoint_records=40, slice_records=rng.choice([1, 7, 30])
+        checkpoint_interval_ms=0, checkpoint_records=40, slice_records=rng.choice([1, 7, 30])
     )
     await run_through(whole, QUIET, options)
     cut_often = await stored_story(seed)
@@ -262,7 +262,7 @@ async def test_a_second_evaluation_of_one_log_ends_the_first():
 
 async def test_without_alarms_little_is_written():
     store = await open_memory()
-    running = evaluation(store, options=EvaluationOptions(checkpoint_records=1_000))
+    running = evaluation(store, options=EvaluationOptions(checkpoint_records_max=1_000))
     task = asyncio.create_task(running.run())
     commits_before = store.recent.last_commit_no
     await store.append([event(1) for _ in range(900)])
@@ -271,6 +271,25 @@ async def test_without_alarms_little_is_written():
     await running.stop()
     await task
     assert store.recent.last_commit_no == commits_before + 2
+
+
+@pytest.mark.parametrize(
+    ("records", "age_ms", "is_due"),
+    [
+        (9_999, 10_000, False),
+        (10_000, 9_999, False),
+        (10_000, 10_000, True),
+        (1, 299_999, False),
+        (1, 300_000, True),
+        (200_000, 0, True),
+    ],
+)
+async def test_state_is_saved_neither_too_often_nor_too_seldom(records, age_ms, is_due):
+    clock = ManualClock(1_000)
+    running = evaluation(await open_memory(), clock=clock, options=EvaluationOptions())
+    running._unsaved_records = records
+    clock.advance(age_ms)
+    assert (running._until_checkpoint_ms() <= 0) is is_due
 
 
 def test_pieces_hold_every_record_once_and_in_order():

@@ -56,4 +56,4 @@ def test_a_full_window_lets_its_oldest_sample_go():
     for time_ms in range(200):
         mean.add(time_ms, [time_ms], results)
     assert results["m"] == 198
-    assert len(mean.pack()[0]) == 3
+    assert mean.pack() == [[200, [3], [197, 198, 199], [[197.0, 198.0, 199.0]]]]
