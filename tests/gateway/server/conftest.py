@@ -12,6 +12,7 @@ from gateway.devices import DeviceTopics
 from gateway.mqtt import (
     Connack,
     Connect,
+    Properties,
     ProtocolVersion,
     Puback,
     Publish,
@@ -228,6 +229,19 @@ class Client:
         """Break the connection without a word."""
         self.pipe.is_open = False
         self.connection.connection_lost(None)
+
+
+def kept(seconds=60, **fields):
+    """Fields of a CONNECT that asks for a session that lives on."""
+    return {
+        "clean_start": False,
+        "properties": Properties(session_expiry_interval_s=seconds),
+        **fields,
+    }
+
+
+def stored(server):
+    return [payload for payloads in server.store.payloads().values() for payload in payloads]
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.mqtt import Properties, Will
+from gateway.mqtt import Disconnect, Properties, Will
 from gateway.server.sessions import TABLE, Sessions
 from gateway.session import Grant, SessionState, decode_state
 from gateway.store.memory import MemoryStore
+from tests.gateway.server.conftest import Client, kept, stored, turn
+from tests.harness.waiting import until
 
 HERE = {("power", 0): 7}
 
@@ -129,8 +131,51 @@ async def test_states_of_an_earlier_run_are_read_back(sessions, clock, ingest):
     assert again.expire() == [state]
 
 
-@pytest.mark.xfail(reason="one row that can't be read keeps the gateway from starting")
 async def test_a_state_that_can_not_be_read_is_stepped_over(sessions):
     store = MemoryStore()
     await store.table(TABLE).put("broken", b"\xff")
     assert await sessions.load(store) == []
+
+
+# Through the whole server
+
+
+async def test_a_will_is_published_when_a_connection_breaks(edge):
+    server = await edge()
+    client = Client(server)
+    client.connect("c", will=Will("power/gone", b"bye"))
+    client.lose()
+    await until(lambda: stored(server), "the will")
+    assert stored(server) == [b"bye"]
+
+
+async def test_a_delayed_will_waits_and_is_dropped_when_the_client_is_back(edge, clock):
+    server = await edge(clock=clock)
+    will = Will("power/gone", b"bye", properties=Properties(will_delay_interval_s=10))
+    for seconds_away, is_published in [(9, False), (10, True)]:
+        client = Client(server)
+        client.connect("c", **kept(60, will=will))
+        client.lose()
+        clock.advance(seconds_away * 1_000)
+        server.hub.sweep()
+        back = Client(server)
+        back.connect("c", **kept(60))
+        back.send(Disconnect())
+        clock.advance(60_000)
+        server.hub.sweep()
+        await server.ingest.drain()
+        assert (stored(server) == [b"bye"]) == is_published
+        await turn(3)
+
+
+@pytest.mark.spec("MQTT5-3.1.3-9")
+async def test_a_delayed_will_is_published_when_its_session_ends(edge, clock):
+    server = await edge(clock=clock)
+    will = Will("power/gone", b"bye", properties=Properties(will_delay_interval_s=1_000))
+    client = Client(server)
+    client.connect("c", **kept(5, will=will))
+    client.lose()
+    clock.advance(5_000)
+    server.hub.sweep()
+    await server.ingest.drain()
+    assert stored(server) == [b"bye"]

@@ -6,20 +6,30 @@ import pytest
 
 from gateway.events import Flag
 from gateway.mqtt import (
+    Disconnect,
     Properties,
     ProtocolVersion,
+    Puback,
+    Pubcomp,
     Publish,
+    Pubrec,
     Pubrel,
+    ReasonCode,
     Sender,
     decode_packet,
     decode_publish_properties,
     encode_properties,
 )
 from gateway.session import (
+    CloseConnection,
     Delivery,
     Grant,
+    KeepState,
     Outgoing,
     Position,
+    Pubacks,
+    Resume,
+    SendSaved,
     SessionState,
     Terms,
     current_properties,
@@ -341,3 +351,70 @@ def test_the_time_that_a_message_has_waited_is_taken_from_its_expiry(waited_ms, 
 @pytest.mark.parametrize(("seconds", "waited_ms"), [(10, 10_000), (10, 10**9), (0, 0)])
 def test_a_message_that_has_expired_is_none(seconds, waited_ms):
     assert current_properties(expiring(seconds), 50_000, 50_000 + waited_ms) is None
+
+
+# What the client answers
+
+
+def position(qos=1):
+    return Position("telemetry", 0, 5, qos)
+
+
+@pytest.mark.parametrize(
+    "acknowledgement", [Puback(1), Pubacks([b"\x00\x01"]), Puback(1, ReasonCode.QUOTA_EXCEEDED)]
+)
+def test_an_acknowledged_message_is_no_longer_in_flight(connected, acknowledgement):
+    script = connected()
+    script.session.state.in_flight = {b"\x00\x01": position(), b"\x00\x02": position()}
+    assert script.feed(acknowledgement) == [Resume()]
+    assert list(script.session.state.in_flight) == [b"\x00\x02"]
+
+
+def test_an_acknowledgement_of_nothing_harms_nobody(connected):
+    script = connected()
+    assert script.feed(Pubacks([b"\x00\x07", b"\x00\x07"])) == [Resume()]
+    assert script.feed(Puback(8)) == [Resume()]
+
+
+def test_an_acknowledgement_of_packet_identifier_zero_ends_the_conversation(connected):
+    script = connected()
+    effects = script.feed(Pubacks([b"\x00\x01", b"\x00\x00"]))
+    assert effects == [CloseConnection(), KeepState(script.session.state)]
+    assert script.sent == [Disconnect(ReasonCode.PROTOCOL_ERROR)]
+
+
+@pytest.mark.spec("MQTT5-4.3.3-4")
+@pytest.mark.parametrize("version", BOTH)
+def test_a_pubrec_is_answered_by_a_pubrel_that_survives_a_crash(connected, version):
+    script = connected(version)
+    script.session.state.in_flight = {b"\x00\x01": position(2)}
+    script.feed(Pubrec(1))
+    assert script.sent == [Pubrel(1)]
+    assert [type(effect) for effect in script.all_effects] == [SendSaved]
+    state = script.session.state
+    assert (list(state.in_flight), list(state.releasing)) == ([], [b"\x00\x01"])
+    assert script.feed(Pubcomp(1)) == [Resume()]
+    assert not state.releasing
+
+
+def test_a_repeated_pubrec_is_answered_again(connected):
+    script = connected()
+    script.session.state.releasing = {b"\x00\x01": None}
+    script.feed(Pubrec(1))
+    assert script.sent == [Pubrel(1)]
+
+
+def test_a_pubrec_of_nothing_is_told_so_in_version_5(connected):
+    script = connected()
+    script.feed(Pubrec(1))
+    assert script.sent == [Pubrel(1, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)]
+    script = connected(V3)
+    script.feed(Pubrec(1))
+    assert script.sent == [Pubrel(1)]
+
+
+def test_a_refused_message_of_qos_2_is_over(connected):
+    script = connected()
+    script.session.state.in_flight = {b"\x00\x01": position(2)}
+    assert script.feed(Pubrec(1, ReasonCode.QUOTA_EXCEEDED)) == [Resume()]
+    assert (script.sent, script.session.state.unacknowledged) == ([], 0)

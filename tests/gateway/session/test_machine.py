@@ -16,10 +16,8 @@ from gateway.mqtt import (
     Pubrec,
     Pubrel,
     ReasonCode,
-    Suback,
     Subscribe,
     Subscription,
-    Unsuback,
     Unsubscribe,
     Will,
 )
@@ -30,20 +28,13 @@ from gateway.session import (
     ConnectionLost,
     ConnectRefused,
     Failure,
-    Grant,
-    Grants,
     KeepAliveElapsed,
     KeepState,
     Opened,
     OpenState,
-    Position,
     Pubacks,
     PublishBatch,
     PublishWill,
-    Resume,
-    Revokes,
-    SendRetained,
-    SendSaved,
     ServerStopping,
     SessionState,
     TakenOver,
@@ -67,10 +58,6 @@ PACKETS = {
     "lane": PublishBatch([b"t"], [b"x"], [0], []),
     "short PUBACKs": Pubacks([b"\x00\x01"]),
 }
-
-
-def subscribe(*topic_filters, packet_id=1, **options):
-    return Subscribe(packet_id, tuple(Subscription(name, **options) for name in topic_filters))
 
 
 def ended(script, *, keeps=True):
@@ -314,139 +301,6 @@ def test_a_failure_in_the_middle_ends_the_conversation(connected, incoming):
     script.feed(incoming)
     assert script.feed(Failure(ReasonCode.TOPIC_NAME_INVALID)) == ended(script)
     assert script.sent == [Disconnect(ReasonCode.TOPIC_NAME_INVALID)]
-
-
-# Delivering
-
-
-def position(qos=1):
-    return Position("telemetry", 0, 5, qos)
-
-
-@pytest.mark.parametrize(
-    "acknowledgement", [Puback(1), Pubacks([b"\x00\x01"]), Puback(1, ReasonCode.QUOTA_EXCEEDED)]
-)
-def test_an_acknowledged_message_is_no_longer_in_flight(connected, acknowledgement):
-    script = connected()
-    script.session.state.in_flight = {b"\x00\x01": position(), b"\x00\x02": position()}
-    assert script.feed(acknowledgement) == [Resume()]
-    assert list(script.session.state.in_flight) == [b"\x00\x02"]
-
-
-def test_an_acknowledgement_of_nothing_harms_nobody(connected):
-    script = connected()
-    assert script.feed(Pubacks([b"\x00\x07", b"\x00\x07"])) == [Resume()]
-    assert script.feed(Puback(8)) == [Resume()]
-
-
-def test_an_acknowledgement_of_packet_identifier_zero_ends_the_conversation(connected):
-    script = connected()
-    assert script.feed(Pubacks([b"\x00\x01", b"\x00\x00"])) == ended(script)
-    assert script.sent == [Disconnect(ReasonCode.PROTOCOL_ERROR)]
-
-
-@pytest.mark.spec("MQTT5-4.3.3-4")
-@pytest.mark.parametrize("version", BOTH)
-def test_a_pubrec_is_answered_by_a_pubrel_that_survives_a_crash(connected, version):
-    script = connected(version)
-    script.session.state.in_flight = {b"\x00\x01": position(2)}
-    script.feed(Pubrec(1))
-    assert script.sent == [Pubrel(1)]
-    assert [type(effect) for effect in script.all_effects] == [SendSaved]
-    state = script.session.state
-    assert (list(state.in_flight), list(state.releasing)) == ([], [b"\x00\x01"])
-    assert script.feed(Pubcomp(1)) == [Resume()]
-    assert not state.releasing
-
-
-def test_a_repeated_pubrec_is_answered_again(connected):
-    script = connected()
-    script.session.state.releasing = {b"\x00\x01": None}
-    script.feed(Pubrec(1))
-    assert script.sent == [Pubrel(1)]
-
-
-def test_a_pubrec_of_nothing_is_told_so_in_version_5(connected):
-    script = connected()
-    script.feed(Pubrec(1))
-    assert script.sent == [Pubrel(1, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND)]
-    script = connected(V3)
-    script.feed(Pubrec(1))
-    assert script.sent == [Pubrel(1)]
-
-
-def test_a_refused_message_of_qos_2_is_over(connected):
-    script = connected()
-    script.session.state.in_flight = {b"\x00\x01": position(2)}
-    assert script.feed(Pubrec(1, ReasonCode.QUOTA_EXCEEDED)) == [Resume()]
-    assert (script.sent, script.session.state.unacknowledged) == ([], 0)
-
-
-# Subscribing
-
-
-@pytest.mark.spec("MQTT5-3.8.4-1")
-@pytest.mark.spec("MQTT5-3.8.4-2")
-@pytest.mark.spec("MQTT311-3.8.4-1")
-@pytest.mark.spec("MQTT311-3.8.4-2")
-@pytest.mark.parametrize("version", BOTH)
-def test_a_subscription_is_granted_answered_and_remembered(connected, version):
-    script = connected(version)
-    grant = Grant("plant/#", 1)
-    effects = script.feed(subscribe("plant/#", packet_id=77, maximum_qos=1))
-    assert effects == [Grants([grant]), SendRetained([grant])]
-    assert script.sent == [Suback(77, (ReasonCode.GRANTED_QOS_1,))]
-    assert script.session.state.grants_by_filter == {"plant/#": grant}
-
-
-def test_a_suback_tells_what_survives_a_crash(connected):
-    script = connected()
-    script.feed(subscribe("a"))
-    assert [type(effect) for effect in script.all_effects] == [Grants, SendSaved, SendRetained]
-
-
-@pytest.mark.spec("MQTT5-3.8.4-3")
-@pytest.mark.spec("MQTT311-3.8.4-3")
-@pytest.mark.parametrize("version", BOTH)
-def test_a_repeated_subscription_replaces_the_first(connected, version):
-    script = connected(version)
-    script.feed(subscribe("a", maximum_qos=0))
-    script.feed(subscribe("a", maximum_qos=2))
-    assert script.session.state.grants_by_filter == {"a": Grant("a", 2)}
-
-
-@pytest.mark.spec("MQTT5-3.3.1-9")
-@pytest.mark.spec("MQTT5-3.3.1-10")
-@pytest.mark.spec("MQTT5-3.3.1-11")
-@pytest.mark.parametrize(
-    ("retain_handling", "at_first", "again"), [(0, True, True), (1, True, False), (2, False, False)]
-)
-def test_retained_messages_are_sent_as_the_subscription_asks(
-    connected, retain_handling, at_first, again
-):
-    script = connected()
-    for is_wanted in (at_first, again):
-        effects = script.feed(subscribe("a", retain_handling=retain_handling))
-        assert bool(effects[1].grants) == is_wanted
-
-
-@pytest.mark.spec("MQTT5-3.10.4-4")
-@pytest.mark.spec("MQTT5-3.11.3-1")
-def test_an_unsubscribe_is_answered_filter_by_filter(connected):
-    script = connected()
-    script.feed(subscribe("a", "b"))
-    assert script.feed(Unsubscribe(7, ("b", "x", "b"))) == [Revokes(("b", "x", "b"))]
-    none = ReasonCode.NO_SUBSCRIPTION_EXISTED
-    assert script.sent == [Unsuback(7, (ReasonCode.SUCCESS, none, none))]
-    assert list(script.session.state.grants_by_filter) == ["a"]
-
-
-@pytest.mark.spec("MQTT311-3.10.4-4")
-@pytest.mark.spec("MQTT311-3.10.4-5")
-def test_an_unsubscribe_of_3_1_1_is_answered_even_where_nothing_was_subscribed(connected):
-    script = connected(V3)
-    script.feed(Unsubscribe(7, ("x",)))
-    assert script.raw == b"\xb0\x02\x00\x07"
 
 
 # Ending

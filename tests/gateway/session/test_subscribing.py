@@ -2,10 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.mqtt import Properties, ReasonCode, Subscribe, Subscription
-from gateway.session import Grant, SessionOptions
+from gateway.mqtt import (
+    Properties,
+    ProtocolVersion,
+    ReasonCode,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+)
+from gateway.session import Grant, Grants, Revokes, SendRetained, SendSaved, SessionOptions
 from gateway.session.subscribing import check_subscriptions, is_start, start_of
 
+V3, V5 = ProtocolVersion.V3_1_1, ProtocolVersion.V5
+BOTH = [V3, V5]
 OPTIONS = SessionOptions(subscriptions_max=3, topic_levels_max=4)
 INVALID = ReasonCode.TOPIC_FILTER_INVALID
 QUOTA = ReasonCode.QUOTA_EXCEEDED
@@ -141,3 +152,74 @@ def test_another_filter_has_no_start():
 @pytest.mark.parametrize("text", ["", "now", "@", "1h", "-1", "-1.5h", "\u0663", "@\u0663"])
 def test_what_is_no_start_is_known(text):
     assert not is_start(text)
+
+
+# What the session does with it
+
+
+def subscribe(*topic_filters, packet_id=1, **options):
+    return Subscribe(packet_id, tuple(Subscription(name, **options) for name in topic_filters))
+
+
+@pytest.mark.spec("MQTT5-3.8.4-1")
+@pytest.mark.spec("MQTT5-3.8.4-2")
+@pytest.mark.spec("MQTT311-3.8.4-1")
+@pytest.mark.spec("MQTT311-3.8.4-2")
+@pytest.mark.parametrize("version", BOTH)
+def test_a_subscription_is_granted_answered_and_remembered(connected, version):
+    script = connected(version)
+    grant = Grant("plant/#", 1)
+    effects = script.feed(subscribe("plant/#", packet_id=77, maximum_qos=1))
+    assert effects == [Grants([grant]), SendRetained([grant])]
+    assert script.sent == [Suback(77, (ReasonCode.GRANTED_QOS_1,))]
+    assert script.session.state.grants_by_filter == {"plant/#": grant}
+
+
+def test_a_suback_tells_what_survives_a_crash(connected):
+    script = connected()
+    script.feed(subscribe("a"))
+    assert [type(effect) for effect in script.all_effects] == [Grants, SendSaved, SendRetained]
+
+
+@pytest.mark.spec("MQTT5-3.8.4-3")
+@pytest.mark.spec("MQTT311-3.8.4-3")
+@pytest.mark.parametrize("version", BOTH)
+def test_a_repeated_subscription_replaces_the_first(connected, version):
+    script = connected(version)
+    script.feed(subscribe("a", maximum_qos=0))
+    script.feed(subscribe("a", maximum_qos=2))
+    assert script.session.state.grants_by_filter == {"a": Grant("a", 2)}
+
+
+@pytest.mark.spec("MQTT5-3.3.1-9")
+@pytest.mark.spec("MQTT5-3.3.1-10")
+@pytest.mark.spec("MQTT5-3.3.1-11")
+@pytest.mark.parametrize(
+    ("retain_handling", "at_first", "again"), [(0, True, True), (1, True, False), (2, False, False)]
+)
+def test_retained_messages_are_sent_as_the_subscription_asks(
+    connected, retain_handling, at_first, again
+):
+    script = connected()
+    for is_wanted in (at_first, again):
+        effects = script.feed(subscribe("a", retain_handling=retain_handling))
+        assert bool(effects[1].grants) == is_wanted
+
+
+@pytest.mark.spec("MQTT5-3.10.4-4")
+@pytest.mark.spec("MQTT5-3.11.3-1")
+def test_an_unsubscribe_is_answered_filter_by_filter(connected):
+    script = connected()
+    script.feed(subscribe("a", "b"))
+    assert script.feed(Unsubscribe(7, ("b", "x", "b"))) == [Revokes(("b", "x", "b"))]
+    none = ReasonCode.NO_SUBSCRIPTION_EXISTED
+    assert script.sent == [Unsuback(7, (ReasonCode.SUCCESS, none, none))]
+    assert list(script.session.state.grants_by_filter) == ["a"]
+
+
+@pytest.mark.spec("MQTT311-3.10.4-4")
+@pytest.mark.spec("MQTT311-3.10.4-5")
+def test_an_unsubscribe_of_3_1_1_is_answered_even_where_nothing_was_subscribed(connected):
+    script = connected(V3)
+    script.feed(Unsubscribe(7, ("x",)))
+    assert script.raw == b"\xb0\x02\x00\x07"
