@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Coroutine
+
+from gateway.errors import StoreError
 from gateway.events import RecordBatch
 from gateway.mqtt import matches
 from gateway.server.fanout import YIELD_EVERY, Fanout
@@ -12,25 +17,70 @@ from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Position, Terms
 from gateway.store import Place, offsets_at, parse_place
 
+LOG = logging.getLogger(__name__)
 
-async def replay(
+
+def replay(
     fanout: Fanout, subscriber: Subscriber, grant: Grant, positions: dict[Slot, int] | None
-) -> None:
+) -> Coroutine[None, None, None]:
     """Deliver what matches from `positions`, or else the grant's start, until the tail is reached.
 
-    Then the grant joins the subscription tree: both this task and the fan-out run on one event loop
-    and compare positions without an await between, so nothing is skipped or sent twice.
+    Where it stands is among the subscriber's `replays` from this call on, not from its first step:
+    a connection that breaks at once must not cost the history. Empty positions are the start.
     """
-    if positions is None:
-        place = parse_place(grant.start, fanout.clock.now_ms()) or Place("latest")
-        positions = await offsets_at(fanout.store, fanout.slots, place)
-    subscriber.replays[grant.topic_filter] = positions
+    own = subscriber.replays[grant.topic_filter] = {} if positions is None else positions
+    return _replay(fanout, subscriber, grant, own, is_resumed=positions is not None)
+
+
+async def _replay(
+    fanout: Fanout,
+    subscriber: Subscriber,
+    grant: Grant,
+    positions: dict[Slot, int],
+    *,
+    is_resumed: bool,
+) -> None:
+    topic_filter = grant.topic_filter
+    try:
+        if is_resumed:
+            # What an earlier connection left unacknowledged is older, and goes first.
+            await subscriber.live.wait()
+        await _take_place(fanout, grant, positions)
+        await _read_on(fanout, subscriber, grant, positions)
+    except StoreError as error:
+        # It stays among the replays, and goes on when the client comes back.
+        LOG.warning("'%s' can't replay '%s': %s", subscriber.client_id, topic_filter, error)
+    except asyncio.CancelledError:
+        if subscriber.replays.get(topic_filter) is positions:
+            del subscriber.replays[topic_filter]
+        raise
+    else:
+        _join_tail(fanout, subscriber, grant)
+
+
+async def _take_place(fanout: Fanout, grant: Grant, positions: dict[Slot, int]) -> None:
+    """Make `positions` a place in the log as it is: partitions come, and retention removes."""
+    start = parse_place(grant.start, fanout.clock.now_ms()) or Place("latest")
+    found: dict[Slot, int] = {}
+    for slot in fanout.slots:
+        place = Place("offset", positions[slot]) if slot in positions else start
+        found |= await offsets_at(fanout.store, [slot], place)
+    positions.clear()
+    positions.update(found)
+
+
+async def _read_on(
+    fanout: Fanout, subscriber: Subscriber, grant: Grant, positions: dict[Slot, int]
+) -> None:
+    """Deliver until the positions are the fan-out's, and the subscriber is at the tail.
+
+    Both this task and the fan-out run on one event loop, and what follows has no await between, so
+    nothing is skipped or sent twice.
+    """
     reader = Replay(fanout, subscriber, grant, positions)
     tail = fanout.store.tail(fanout.streams, dict(positions))
     try:
-        while True:
-            if positions == fanout.positions and subscriber.is_live:
-                break
+        while positions != fanout.positions or not subscriber.is_live:
             if positions == fanout.positions:
                 await subscriber.live.wait()
                 continue
@@ -39,6 +89,10 @@ async def replay(
             subscriber.flush()
     finally:
         tail.close()
+
+
+def _join_tail(fanout: Fanout, subscriber: Subscriber, grant: Grant) -> None:
+    """From here on the subscription is like any other."""
     del subscriber.replays[grant.topic_filter]
     subscriber.replaying.pop(grant.topic_filter, None)
     if (

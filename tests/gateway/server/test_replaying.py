@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
 
 from gateway.clock import ManualClock
+from gateway.errors import StoreUnavailable
 from gateway.mqtt import (
     Properties,
     ProtocolVersion,
@@ -15,6 +17,8 @@ from gateway.mqtt import (
     Unsubscribe,
     matches,
 )
+from gateway.server.replaying import replay
+from gateway.session import Grant, decode_state
 from tests.gateway.server.conftest import Client, ScriptedStore, turn
 from tests.harness.waiting import until
 
@@ -164,9 +168,6 @@ async def test_there_is_no_seam_between_history_and_live(edge, seed, hole):
         assert [one for one in found if one in set(records)] == records
 
 
-@pytest.mark.xfail(
-    reason="what is in flight is sent again only beside what the replay goes on with"
-)
 async def test_a_replay_goes_on_where_it_was_when_its_client_comes_back(edge):
     server = await edge()
     await filled(server, 25)
@@ -193,7 +194,6 @@ async def test_a_replay_goes_on_where_it_was_when_its_client_comes_back(edge):
     assert acknowledged == list(range(25))
 
 
-@pytest.mark.xfail(reason="a replay that has not taken its first step is not noted in the state")
 async def test_a_replay_outlives_a_connection_that_breaks_at_once(edge):
     server = await edge()
     await filled(server, 10)
@@ -213,3 +213,95 @@ async def test_a_replay_outlives_a_connection_that_breaks_at_once(edge):
     assert (
         len(client.connection.session.state.replays) == 1 or client.connection.subscriber.replaying
     )
+
+
+async def test_a_replay_is_on_disk_with_its_suback(edge):
+    server = await edge()
+    await filled(server, 3)
+    fields = {
+        "clean_start": False,
+        "properties": Properties(session_expiry_interval_s=60, receive_maximum=1),
+    }
+    await subscribed(server, "$replay/earliest/power/#", version=V5, **fields)
+    await server.ingest.drain()
+    ((client_id, encoded),) = await server.store.table("sessions").items()
+    assert list(decode_state(client_id, encoded).replays) == ["$replay/earliest/power/#"]
+
+
+async def test_nothing_is_left_of_a_replay_that_was_ended(edge):
+    server = await edge()
+    await filled(server, 3)
+    client = await subscribed(
+        server, "$replay/earliest/power/#", version=V5, properties=Properties(receive_maximum=1)
+    )
+    await turn(20)
+    client.send(Unsubscribe(2, ("$replay/earliest/power/#",)))
+    await turn(5)
+    subscriber = client.connection.subscriber
+    assert (subscriber.replays, subscriber.replaying) == ({}, {})
+
+
+async def test_asking_again_begins_again(edge):
+    server = await edge()
+    await filled(server, 4)
+    client = await subscribed(
+        server, "$replay/earliest/power/#", version=V5, properties=Properties(receive_maximum=2)
+    )
+    await until(lambda: len(client.deliveries(acknowledge=False)) == 2, "the first messages")
+    client.send(Subscribe(2, (Subscription("$replay/@2/power/#", 1),)))
+    client.send(Unsubscribe(3, ("$replay/earliest/power/#",)))
+    client.send(Puback(1), Puback(2))
+    assert await received(client, 2) == [b"2", b"3"]
+    client.send(Subscribe(4, (Subscription("$replay/@2/power/#", 1),)))
+    assert await received(client, 2) == [b"2", b"3"]
+
+
+async def test_a_log_that_can_not_be_read_costs_no_history(edge, monkeypatch, caplog):
+    server = await edge()
+    await filled(server, 2)
+    fields = {"clean_start": False, "properties": Properties(session_expiry_interval_s=60)}
+
+    async def refuse(*_):
+        raise StoreUnavailable("the disk refuses")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(server.store, "offset_at", refuse)
+        client = await subscribed(server, "$replay/-1h/power/#", version=V5, **fields)
+        await until(lambda: "can't replay" in caplog.text, "the error")
+        client.lose()
+    client = Client(server)
+    client.connect("s", **fields)
+    assert await received(client, 2) == [b"0", b"1"]
+
+
+async def test_a_replay_goes_on_in_a_log_that_has_changed_meanwhile(edge):
+    """Retention has removed some of it, a stream is gone and another is there."""
+    server = await edge()
+    await filled(server, 6)
+    log = server.store._logs["power", 0]
+    del log.batches[:4]
+    log.start_offset = 4
+    client = Client(server)
+    client.connect("s")
+    subscriber, grant = client.connection.subscriber, Grant("$replay/earliest/power/#", 1)
+    positions = {("power", 0): 1, ("gone", 0): 3}
+    task = asyncio.ensure_future(replay(server.fanout, subscriber, grant, positions))
+    assert await received(client, 2) == [b"4", b"5"]
+    await task
+    assert len(server.fanout.tree) == 1
+
+
+async def test_a_subscriber_that_lags_joins_the_tail_only_when_it_is_there(edge):
+    server = await edge()
+    publisher = await filled(server, 3)
+    client = Client(server)
+    client.connect("s", properties=Properties(receive_maximum=1))
+    client.send(Subscribe(1, (Subscription("t", 1),)))
+    publisher.publish("t", b"a", b"b", b"c")
+    await until(lambda: not client.connection.subscriber.is_live, "the lag")
+    client.send(Subscribe(2, (Subscription("$replay/earliest/power/#", 1),)))
+    found = await received(client, 6)
+    assert [one for one in found if one.isdigit()] == [b"0", b"1", b"2"]
+    assert [one for one in found if one.isalpha()] == [b"a", b"b", b"c"]
+    publisher.publish("power/m", b"live")
+    assert await received(client, 1) == [b"live"]
