@@ -6,6 +6,7 @@ it is read back, and when it ends.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.clock import Clock
@@ -14,6 +15,7 @@ from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import SessionState, decode_state, encode_state
 from gateway.store import Put, StreamStore
 
+LOG = logging.getLogger(__name__)
 TABLE = "sessions"
 SECOND_MS = 1_000
 
@@ -42,14 +44,20 @@ class Sessions:
         return len(self._states)
 
     async def load(self, store: StreamStore) -> list[SessionState]:
-        """Read the states that outlived the last run; their time begins anew."""
-        states = [
-            decode_state(client_id, encoded)
-            for client_id, encoded in await store.table(TABLE).items()
-        ]
-        for state in states:
-            self._saved.add(state.client_id)
+        """Read the states that outlived the last run; their time begins anew.
+
+        One that can't be read is reported and stays on disk, until its client has another.
+        """
+        states: list[SessionState] = []
+        for client_id, encoded in await store.table(TABLE).items():
+            self._saved.add(client_id)
+            try:
+                state = decode_state(client_id, encoded)
+            except ValueError as error:
+                LOG.warning("the session of '%s' can't be read: %s", client_id, error)
+                continue
             self.hold(state)
+            states.append(state)
         return states
 
     def take(self, client_id: str) -> SessionState | None:
@@ -111,7 +119,13 @@ class Sessions:
         return ended
 
     def _write(self, state: SessionState, receiving: Sequence[bytes]) -> Put:
-        """A state as the table keeps it, with where its client stands now."""
+        """A state as the table keeps it, with where its client stands now.
+
+        One that has ended since it was to be saved is removed.
+        """
+        if not state.is_kept:
+            self._saved.discard(state.client_id)
+            return Put(TABLE, state.client_id, None)
         self._saved.add(state.client_id)
         subscriber = self._subscriber_of(state.client_id)
         positions = state.positions
