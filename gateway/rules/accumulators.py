@@ -77,6 +77,32 @@ class RunningTotal:
         self.count, self.total = packed
 
 
+class RunningExtreme:
+    """The least or greatest sample of a window that only grows."""
+
+    __slots__ = ("best", "count", "is_max")
+
+    def __init__(self, *, is_max: bool) -> None:
+        self.is_max = is_max
+        self.count = 0
+        self.best: Value = UNKNOWN
+
+    def push(self, _time_ms: int, value: Value) -> None:
+        if not self.count or (value > self.best if self.is_max else value < self.best):
+            self.best = value
+        self.count += 1
+
+    def result(self, _now_ms: int) -> Value:
+        return self.best
+
+    def pack(self) -> list[Value]:
+        return [self.count, self.best if self.count else None]
+
+    def unpack(self, packed: list[Value]) -> None:
+        self.count, best = packed
+        self.best = best if self.count else UNKNOWN
+
+
 class RunningMonoid:
     """Any monoid over a window that only grows."""
 

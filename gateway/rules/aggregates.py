@@ -7,7 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from gateway.rules.accumulators import Accumulator, RunningCount, RunningMonoid, RunningTotal
+from gateway.rules.accumulators import (
+    Accumulator,
+    RunningCount,
+    RunningExtreme,
+    RunningMonoid,
+    RunningTotal,
+)
 from gateway.rules.folds import (
     Count,
     Distinct,
@@ -20,7 +26,7 @@ from gateway.rules.folds import (
     Stacked,
     Sum,
 )
-from gateway.rules.moments import MONOIDS, Delta, First, Greatest, Last, Least, Spread
+from gateway.rules.moments import MONOIDS, Delta, First, Last, Spread
 from gateway.rules.spec import AggregateSpec
 from gateway.rules.values import UNKNOWN, Value
 
@@ -68,8 +74,8 @@ ACCUMULATORS: dict[str, Callable[[], Accumulator]] = {
     "count": RunningCount,
     "sum": lambda: RunningTotal(is_mean=False),
     "avg": lambda: RunningTotal(is_mean=True),
-    "min": lambda: RunningMonoid(Least()),
-    "max": lambda: RunningMonoid(Greatest()),
+    "min": lambda: RunningExtreme(is_max=False),
+    "max": lambda: RunningExtreme(is_max=True),
     "range": lambda: RunningMonoid(Spread()),
     "first": lambda: RunningMonoid(First()),
     "last": lambda: RunningMonoid(Last()),

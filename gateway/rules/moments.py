@@ -26,26 +26,6 @@ class Monoid(Protocol):
     def lower(self, state: State, now_ms: int) -> Value: ...
 
 
-class Least:
-    """The least sample."""
-
-    def lift(self, _time_ms: int, value: Value) -> State:
-        return (value,)
-
-    def combine(self, older: State, newer: State) -> State:
-        return newer if newer[0] < older[0] else older
-
-    def lower(self, state: State, _now_ms: int) -> Value:
-        return state[0]
-
-
-class Greatest(Least):
-    """The greatest sample."""
-
-    def combine(self, older: State, newer: State) -> State:
-        return newer if newer[0] > older[0] else older
-
-
 class First:
     """The oldest sample."""
 

@@ -177,11 +177,10 @@ class GrowingContents:
         self.accumulators: list[Accumulator] = [one for one in built if one is not None]
 
     def push(self, time_ms: int, values: Sequence[Value]) -> bool:
-        is_sample = False
-        for accept, accumulator, value in zip(
-            self.plan.accepts, self.accumulators, values, strict=True
-        ):
-            if accept(value):
+        accepts_value, is_sample = self.plan.accepts, False
+        for index, accumulator in enumerate(self.accumulators):
+            value = values[index]
+            if accepts_value[index](value):
                 accumulator.push(time_ms, value)
                 is_sample = True
         return is_sample
