@@ -144,7 +144,11 @@ class Lane:
         if timeline.held and timeline.held[0][0] < instant[0]:
             _, _, event = heappop(timeline.held)
             self.scope.update(names_of_event(event))
-            self._take(timeline, event, self.fused(self.scope))
+            try:
+                values = self.fused(self.scope)
+            except FAULTS:
+                values = self._stop_faulty(self.scope)
+            self._take(timeline, event, values)
         elif track is not None:
             self._fire(timeline, track)
             timeline.due_ms = timeline.next_timer()[0][0]

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.events import Origin, RecordBatch, Run
 from gateway.rules import Engine, SideEvent, Transition
@@ -226,6 +229,37 @@ def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
     assert transitions(engine.feed(tape.event({"x": 9}, arrival=7))) == [
         ("good", "m1", "raised", 7)
     ]
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False)
+)
+SCALARS = st.one_of(st.none(), st.booleans(), NUMBERS, st.text(max_size=5))
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner)
+)
+PAYLOADS = st.one_of(
+    st.binary(max_size=20),
+    VALUES.map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries({"ts": VALUES, "x": VALUES}).map(lambda v: json.dumps(v).encode()),
+    st.fixed_dictionaries({"ts": st.integers(0, 500), "x": NUMBERS}).map(
+        lambda value: json.dumps(value).encode()
+    ),
+)
+
+
+@given(st.lists(PAYLOADS, max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_no_payload_can_stop_a_rule_or_spoil_its_state(payloads):
+    engine, tape, table = Engine(rules_of(MANY)), Tape(), {}
+    for arrival, payload in enumerate(payloads):
+        found = engine.feed(tape.event(payload, arrival=arrival * 10))
+        assert all(output.rule != "gateway/rule-error" for output in found if transitions([output]))
+        save(engine, table)
+    again = Engine(rules_of(MANY))
+    assert again.restore(sorted(table.items())) == []
+    last = tape.event({"ts": 10**6, "x": 9}, arrival=10**6)
+    assert again.feed(last) == engine.feed(last)
 
 
 def test_a_disabled_rule_says_nothing():
