@@ -124,9 +124,11 @@ class Session:
             MqttError: a PUBLISH that this connection may not send; feed it back as `Failure`.
         """
         if self.phase is Phase.CLOSED:
+            # Nobody hears it, but the state, which lives on, must know what it has received.
             if isinstance(incoming, Appended):
-                # Nobody hears it, but the state, which lives on, must know what it has received.
                 self._acknowledge(incoming)
+            elif isinstance(incoming, AppendRefused):
+                self._refuse(incoming)
             return []
         kind = type(incoming)
         if self.phase is not Phase.CONNECTED and kind not in ACCEPTED_BEFORE[self.phase]:

@@ -33,8 +33,10 @@ class Receiving:
     """The receiving side of one connection.
 
     `_underway` are QoS 2 packets whose commit has not come back: a repetition of one is answered by
-    the PUBREC of the first. `_unfinished` are those that had their PUBREC and not their PUBCOMP on
-    this connection, `_releasing` those whose PUBCOMP waits for the commit that forgets them.
+    the PUBREC of the first. A repetition of what an earlier connection has sent is appended without
+    its message, so that its PUBREC follows the commit of the first. `_unfinished` are those that
+    had their PUBREC and not their PUBCOMP on this connection, `_releasing` those whose PUBCOMP
+    waits for the commit that forgets them.
     """
 
     def __init__(
@@ -102,6 +104,9 @@ class Receiving:
             if packet_id in self._underway:
                 return []
             self._underway[packet_id] = None
+            if packet_id in self._state.underway:
+                batch = batch.only([])
+            self._state.underway[packet_id] = None
         self._uncommitted += len(batch.packet_ids) + len(batch.received_ids)
         if self._version >= ProtocolVersion.V5 and self._is_beyond_receive_maximum():
             # [MQTT5-3.3.4-7] [MQTT5-3.3.4-8]
@@ -125,11 +130,20 @@ class Receiving:
         if packet_ids:
             answers = PUBACK_HEADER + PUBACK_HEADER.join(packet_ids)
         for packet_id in received_ids:
-            self._underway.pop(packet_id, None)
-            self._state.received[packet_id] = None
-            self._unfinished[packet_id] = None
-            answers += PUBREC_HEADER + packet_id
+            if self._receive(packet_id):
+                answers += PUBREC_HEADER + packet_id
         return [Send(answers)] if answers else []
+
+    def _receive(self, packet_id: bytes) -> bool:
+        """Note that a QoS 2 packet is stored; False when what it repeats was refused meanwhile."""
+        state = self._state
+        self._underway.pop(packet_id, None)
+        if packet_id not in state.underway and packet_id not in state.received:
+            return False
+        state.underway.pop(packet_id, None)
+        state.received[packet_id] = None
+        self._unfinished[packet_id] = None
+        return True
 
     def _acknowledge_with_receipt(
         self, appended: Appended, place: tuple[str, int, int]
@@ -147,9 +161,7 @@ class Receiving:
             for number in _numbers(appended.packet_ids)
         ]
         for number in _numbers(appended.received_ids):
-            packet_id = number.to_bytes(2, "big")
-            self._underway.pop(packet_id, None)
-            self._state.received[packet_id] = None
+            self._receive(number.to_bytes(2, "big"))
             answers.append(self._encode(Pubrec(number, properties=properties)))
         self._uncommitted -= len(answers)
         return [Send(b"".join(answers))]
@@ -162,8 +174,12 @@ class Receiving:
         self._uncommitted -= len(refused.packet_ids) + len(refused.received_ids)
         for packet_id in refused.received_ids:
             self._underway.pop(packet_id, None)
+            self._state.underway.pop(packet_id, None)
         if self._version < ProtocolVersion.V5:
             return self._refuse_v3_1_1(refused)
+        for packet_id in refused.received_ids:
+            # Its next use is a new message, even if this was a repetition of one that is stored.
+            self._state.received.pop(packet_id, None)
         code = ReasonCode(refused.reason_code)
         answers = [
             *(self._encode(Puback(number, code)) for number in _numbers(refused.packet_ids)),

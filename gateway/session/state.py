@@ -66,8 +66,9 @@ class SessionState:
     client received and has not completed; `received` the QoS 2 messages that the client has not
     released. `positions` says where delivery goes on, by (stream, partition), for a session that is
     not at the tail; None means at the tail. `will` is a will message that waits for its delay.
-    `replays` says where each subscription is that is still being served history. `expiry_ms` is how
-    long the state outlives its connection; None keeps it for ever.
+    `replays` says where each subscription is that is still being served history. `underway` are
+    QoS 2 messages on their way to the log, which a crash would lose. `expiry_ms` is how long the
+    state outlives its connection; None keeps it for ever.
 
     Spec: MQTT5 §4.1, MQTT311 §3.1.2.4
     """
@@ -82,6 +83,7 @@ class SessionState:
     positions: Mapping[tuple[str, int], int] | None = None
     will: Will | None = None
     replays: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
+    underway: dict[bytes, None] = field(default_factory=dict)
 
     @property
     def is_kept(self) -> bool:

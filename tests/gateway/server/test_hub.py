@@ -376,7 +376,6 @@ async def test_while_stopping_nobody_is_let_in(edge):
     await turn(3)
 
 
-@pytest.mark.xfail(reason="what is on its way to the log is known to its own connection only")
 async def test_a_qos_2_message_that_is_on_its_way_is_stored_once_across_a_takeover(edge):
     server = await edge()
     first, second = Client(server), Client(server)

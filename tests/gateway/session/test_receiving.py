@@ -278,6 +278,58 @@ def test_what_is_stored_after_the_connection_ended_is_remembered(connected):
     assert list(script.session.state.received) == ids(1)
 
 
+def taken_over(connected, version=V5):
+    """Two connections of one session: what the first has sent is on its way to the log."""
+    first = connected(version)
+    (append,) = first.feed(qos_2(1))
+    first.feed(ConnectionLost())
+    second = connected(version, state=first.session.state, is_present=True)
+    return first, second, append.batch
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_a_repetition_across_a_takeover_is_answered_behind_the_first(connected, version):
+    first, second, batch = taken_over(connected, version)
+    (append,) = second.feed(qos_2(1, dup=True))
+    assert (append.batch.topics, append.batch.received_ids) == ([], ids(1))
+    assert second.feed(qos_2(1, dup=True)) == []
+    first.feed(Appended([], batch.received_ids))
+    assert second.feed(Appended([], append.batch.received_ids)) == []
+    assert second.sent == [Pubrec(1)]
+    assert second.feed(Pubrel(1)) == [Release(b"\x00\x01")]
+
+
+def test_a_repetition_of_what_was_stored_meanwhile_is_answered_at_once(connected):
+    first, second, batch = taken_over(connected)
+    first.feed(Appended([], batch.received_ids))
+    assert (second.feed(qos_2(1, dup=True)), second.sent) == ([], [Pubrec(1)])
+
+
+def test_a_repetition_of_what_was_refused_is_a_new_message(connected):
+    first, second, batch = taken_over(connected)
+    first.feed(AppendRefused([], batch.received_ids, FULL))
+    (append,) = second.feed(qos_2(1, dup=True))
+    assert append.batch.topics == [b"t"]
+
+
+def test_a_repetition_is_not_acknowledged_when_the_first_is_refused_behind_its_back(connected):
+    first, second, batch = taken_over(connected)
+    (append,) = second.feed(qos_2(1, dup=True))
+    first.feed(AppendRefused([], batch.received_ids, FULL))
+    assert second.feed(Appended([], append.batch.received_ids)) == []
+    assert (second.raw, second.session.state.received) == (b"", {})
+
+
+def test_an_identifier_that_was_refused_is_free_even_if_its_message_is_stored(connected):
+    first, second, batch = taken_over(connected)
+    second.feed(qos_2(1, dup=True))
+    first.feed(Appended([], batch.received_ids))
+    second.feed(AppendRefused([], ids(1), FULL))
+    assert second.sent == [Pubrec(1, FULL)]
+    (append,) = second.feed(qos_2(1))
+    assert append.batch.topics == [b"t"]
+
+
 class RepeatingClient:
     """A client that repeats itself at random, and a store that answers when it likes."""
 
