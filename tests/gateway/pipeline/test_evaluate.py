@@ -16,6 +16,7 @@ from gateway.rules import parse_rules
 from gateway.store import Put, StreamSpec
 from gateway.store.memory import MemoryStore
 from tests.harness.rule_runs import MANY, story
+from tests.harness.waiting import until
 
 HOT = """
 version: 1
@@ -28,7 +29,6 @@ rules:
 """
 OPTIONS = EvaluationOptions(checkpoint_age_ms_max=5, retry_ms=1, tick_interval_ms=0)
 LAZY = EvaluationOptions(checkpoint_age_ms_max=10**9)
-TURNS_MAX = 20_000
 
 
 def route(topic):
@@ -55,16 +55,6 @@ def event(x, *, device="m1", arrival=1_000, **fields):
     return Run("telemetry", 0, "c", arrival, [origin], [payload], b"\x00")
 
 
-async def until(condition, what="the condition"):
-    """Let the loop turn until it holds; real time passes only where something waits for it."""
-    for _ in range(TURNS_MAX):
-        found = await condition() if asyncio.iscoroutinefunction(condition) else condition()
-        if found:
-            return found
-        await asyncio.sleep(0 if _ < 1_000 else 0.001)
-    raise AssertionError(f"{what} did not come about")
-
-
 async def records(store, stream, partition=0):
     chunk = await store.fetch(stream, partition, 0, records_max=100_000)
     return [record for batch in chunk.batches for record in batch.records()]
@@ -87,7 +77,7 @@ async def test_an_alarm_is_a_record_of_alerts_with_its_id():
     running = evaluation(store)
     task = asyncio.create_task(running.run())
     await store.append([event(3), event(6), event(2)])
-    raised, cleared = await until(reader(store, 2))
+    raised, cleared = await until(reader(store, 2), "the outputs")
     await running.stop()
     await task
     assert raised.topic == "alerts/hot/m1"
@@ -108,7 +98,7 @@ async def test_a_published_message_is_a_record_where_its_topic_belongs():
     running = evaluation(store)
     task = asyncio.create_task(running.run())
     await store.append([event(6)])
-    (message,) = await until(reader(store, 1, "telemetry", 1))
+    (message,) = await until(reader(store, 1, "telemetry", 1), "the outputs")
     await running.stop()
     await task
     assert (message.topic, message.client, message.flags) == (
@@ -126,7 +116,10 @@ async def test_a_late_event_makes_its_side_stream():
     task = asyncio.create_task(running.run())
     assert "late-hot" not in {spec.name for spec in await store.streams()}
     await store.append([event(1, ts=100), event(9, ts=50)])
-    await until(lambda: "late-hot" in store._specs and store._logs["late-hot", 0].batches)
+    await until(
+        lambda: "late-hot" in store._specs and store._logs["late-hot", 0].batches,
+        "the loop to get there",
+    )
     await running.stop()
     await task
     (late,) = await records(store, "late-hot")
@@ -139,7 +132,7 @@ async def test_stop_saves_the_state_and_the_next_run_continues_it():
         running = evaluation(store, options=LAZY)
         task = asyncio.create_task(running.run())
         await store.append([event(x)])
-        await until(reader(store, 1))
+        await until(reader(store, 1), "the outputs")
         await running.stop()
         await task
     assert [(a["event"], a["n"]) for a in await alerts(store)] == [("raised", 1)]
@@ -159,10 +152,10 @@ async def test_silence_is_journaled_and_fires_what_is_due():
     running = evaluation(store, text, clock=clock)
     task = asyncio.create_task(running.run())
     await store.append([event(6)])
-    await until(lambda: running._engine.next_tick_ms() == 3_601_000)
+    await until(lambda: running._engine.next_tick_ms() == 3_601_000, "the loop to get there")
     assert await records(store, "ticks") == []
     clock.advance(3_600_000)
-    await until(reader(store, 1))
+    await until(reader(store, 1), "the outputs")
     await running.stop()
     await task
     (tick,) = await records(store, "ticks")
@@ -182,8 +175,11 @@ async def run_through(store, text, options, crash_after=None):
         await asyncio.gather(task, return_exceptions=True)
         return
     ends = {key: log.end_offset for key, log in store._logs.items() if key[0] != "alerts"}
-    await until(lambda: all(running._offsets.get(key, end) >= end for key, end in ends.items()))
-    await until(lambda: running._position is not None)
+    await until(
+        lambda: all(running._offsets.get(key, end) >= end for key, end in ends.items()),
+        "the loop to get there",
+    )
+    await until(lambda: running._position is not None, "the loop to get there")
     await running.stop()
     await task
 
@@ -237,7 +233,7 @@ async def test_while_the_disk_refuses_nothing_is_lost_and_nothing_overtakes():
     task = asyncio.create_task(running.run())
     for x in (6, 1, 7, 2):
         await store.append([event(x)])
-    await until(reader(store, 4))
+    await until(reader(store, 4), "the outputs")
     await running.stop()
     await task
     found = [(alert["event"], alert["offset"]) for alert in await alerts(store)]
@@ -249,10 +245,10 @@ async def test_a_second_evaluation_of_one_log_ends_the_first():
     first = evaluation(store)
     task = asyncio.create_task(first.run())
     await store.append([event(1)])
-    await until(lambda: first._position is not None)
+    await until(lambda: first._position is not None, "the loop to get there")
     second = evaluation(store)
     second_task = asyncio.create_task(second.run())
-    await until(lambda: store.generation("rules") == 2)
+    await until(lambda: store.generation("rules") == 2, "the loop to get there")
     await store.append([event(6)])
     with pytest.raises(MemberFenced):
         await asyncio.wait_for(task, 5)
@@ -266,7 +262,7 @@ async def test_without_alarms_little_is_written():
     task = asyncio.create_task(running.run())
     commits_before = store.recent.last_commit_no
     await store.append([event(1) for _ in range(900)])
-    await until(lambda: running._unsaved_records == 900)
+    await until(lambda: running._unsaved_records == 900, "the loop to get there")
     assert store.recent.last_commit_no == commits_before + 1
     await running.stop()
     await task
@@ -328,7 +324,7 @@ async def test_a_commit_that_landed_though_it_failed_emits_nothing_twice(seed):
     task = asyncio.create_task(running.run())
     for number in range(6):
         await store.append([event(6 if number % 2 == 0 else 1, arrival=1_000 + number)])
-        await until(reader(store, number + 1))
+        await until(reader(store, number + 1), "the outputs")
     await running.stop()
     await task
     assert [alert["event"] for alert in await alerts(store)] == ["raised", "cleared"] * 3
@@ -348,7 +344,7 @@ async def test_tables_change_with_derived_records():
     )
     task = asyncio.create_task(running.run())
     await store.append([event(6)])
-    await until(reader(store, 1))
+    await until(reader(store, 1), "the outputs")
     await running.stop()
     await task
     assert await store.table("seen").get("siren/m1") == b"1"
