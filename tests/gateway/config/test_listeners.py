@@ -11,7 +11,9 @@ from gateway.config.listeners import is_origin
 from gateway.errors import DocumentInvalid
 from gateway.server import ListenerOptions, TlsOptions
 
-SHIPPED = Path(__file__).parents[3] / "config" / "gateway.yaml"
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "config" / "gateway.yaml"
+GUIDE = ROOT / "docs" / "listeners.md"
 TLS = "certificate: a.pem, key: a.key"
 MUTUAL = f"{TLS}, ca: ca.pem, client_certificates: required"
 
@@ -161,3 +163,12 @@ def test_any_number_of_listeners_may_take_a_free_port(listeners):
 )
 def test_an_origin_is_scheme_and_host(text, expected):
     assert is_origin(text) is expected
+
+
+def test_the_guide_shows_listeners_that_load_and_names_every_setting(listeners):
+    guide = GUIDE.read_text()
+    (block,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    assert [listener.port for listener in listeners(block)] == [1883, 8083, 8883]
+    written = yaml.safe_load(uncommented())["listen"]
+    settings = {key for listener in written for key in listener} | set(written[2]["tls"])
+    assert [name for name in sorted(settings) if f"`{name}`" not in guide] == []

@@ -11,6 +11,7 @@ from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions, T
 from gateway.server.listeners import listeners as listeners_module
 from gateway.server.listeners.listeners import Listeners, describe
 from tests.harness.certificates import serial_of
+from tests.harness.waiting import until
 from tests.harness.websocket_client import BINARY, frame, request
 
 HEADER = b"PROXY TCP4 198.51.100.4 192.0.2.1 4242 1883\r\n"
@@ -174,20 +175,11 @@ async def test_half_frames_are_swept(serve, clock):
         writer.write(request())
         await reader.readuntil(b"\r\n\r\n")
         writer.write(frame(BINARY, b"abc")[:-1])
-        await wait_until(lambda: listeners._half_frames)
+        await until(lambda: listeners._half_frames, "half a frame")
         clock.advance(ServerOptions().packet_within_ms + 100)
         listeners.sweep()
         assert await reader.read() == b""
     assert Echo.everybody[0].is_lost
-
-
-async def wait_until(condition):
-    """Let the loop turn until something is so."""
-    async with asyncio.timeout(10):
-        while not condition():
-            ready = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(ready.set_result, None)
-            await ready
 
 
 async def serial_of_the_server(port, context):
@@ -238,10 +230,10 @@ async def test_files_are_watched_and_renewed_on_demand(serve, certificates, monk
     watching = asyncio.create_task(listeners.watch())
     try:
         certificates.write_server()
-        await wait_until(lambda: files.context is not first)
+        await until(lambda: files.context is not first, "the new files")
         second = files.context
         listeners.renew()
-        await wait_until(lambda: files.context is not second)
+        await until(lambda: files.context is not second, "the files again")
     finally:
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -281,8 +273,8 @@ async def test_whoever_stops_halfway_is_closed_within_the_time_for_connect(
             reader, writer = await stack.enter_async_context(connected(port))
             writer.write(half)
             readers.append(reader)
-        await wait_until(lambda: len(server.hub._connections) == len(halves))
-        await wait_until(lambda: len(server.listeners.handshakes) == 1)
+        await until(lambda: len(server.hub._connections) == len(halves), "everybody")
+        await until(lambda: len(server.listeners.handshakes) == 1, "a handshake")
         clock.advance(options.connect_within_ms)
         server.hub.sweep()
         assert len(server.hub._connections) == len(halves)
@@ -291,7 +283,7 @@ async def test_whoever_stops_halfway_is_closed_within_the_time_for_connect(
         for reader in readers:
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
-        await wait_until(lambda: not server.hub._connections)
+        await until(lambda: not server.hub._connections, "nobody")
         assert len(server.listeners.handshakes) == 0
 
 
@@ -315,7 +307,7 @@ async def test_stopping_waits_for_nobody_who_is_halfway(edge, clock, certificate
     (listening,) = server.listeners._servers
     async with connected(listening.sockets[0].getsockname()[1]) as (reader, writer):
         writer.write(b"\x16\x03\x01")
-        await wait_until(lambda: server.hub._connections)
+        await until(lambda: server.hub._connections, "somebody")
         await server.stop()
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
