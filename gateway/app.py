@@ -6,7 +6,7 @@ Read this first: it says what the gateway is made of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,16 @@ class Gateway:
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
+
+    @property
+    def listeners(self) -> Sequence[str]:
+        """Where the running gateway listens, what is spoken there and who gets in; for people."""
+        return () if self._server is None else self._server.listeners.descriptions
+
+    def reload(self) -> None:
+        """Read the files of the TLS listeners again; nobody is disconnected."""
+        if self._server is not None:
+            self._server.reload()
 
     def _router(self) -> Router:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""

@@ -16,7 +16,6 @@ from gateway.app import build_gateway
 from gateway.cli.main import fail
 from gateway.config import GatewayConfig, is_loopback, load_config
 from gateway.errors import DocumentInvalid, PenstockError
-from gateway.server import ListenerOptions
 
 DEFAULT_CONFIG = Path("config/gateway.yaml")
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -34,7 +33,7 @@ def serve(
     port: int | None = typer.Option(None, min=0, max=0xFFFF, help="Port; 0 takes a free one."),
     rules: Path | None = typer.Option(None, help="Rule file, or a folder of them."),
 ) -> None:
-    """Run the gateway. SIGTERM or Ctrl-C stops it cleanly."""
+    """Run the gateway. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reads its TLS files again."""
     try:
         settings = load_config(config or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None))
     except DocumentInvalid as error:
@@ -45,18 +44,19 @@ def serve(
     gateway = build_gateway(settings)
     stop = asyncio.Event()
 
-    def ready(addresses: list[tuple[str, int]]) -> None:
+    def ready(_: list[tuple[str, int]]) -> None:
         # What was built to last needs no looking at by the garbage collector again.
         gc.collect()
         gc.freeze()
-        for address, bound in addresses:
-            print(f"penstock: listening on {address}:{bound} (MQTT, anonymous, this machine only)")
+        for listener in gateway.listeners:
+            print(f"penstock: listening on {listener}")
         print(f"penstock: data in {settings.data_dir}", flush=True)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, gateway.reload)
         await gateway.run(ready, stop)
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -83,13 +83,14 @@ def _override(settings: GatewayConfig, data: Path | None, rules: Path | None) ->
 
 
 def _listen(settings: GatewayConfig, host: str | None, port: int | None) -> GatewayConfig:
+    """Listen at one address alone, in the way of the first listener."""
     if host is None and port is None:
         return settings
     first = settings.server.listeners[0]
-    if host is not None and not is_loopback(host):
+    listener = replace(first, host=host or first.host, port=first.port if port is None else port)
+    if not is_loopback(listener.host) and not listener.asks_who:
         raise PenstockError(
-            f"'{host}' is not a loopback address; without credentials the gateway listens on "
-            "127.0.0.1 or ::1 only"
+            f"'{listener.host}' is not a loopback address; without credentials the gateway listens "
+            "on 127.0.0.1 or ::1 only, or over TLS with 'client_certificates: required'"
         )
-    listener = ListenerOptions(host or first.host, first.port if port is None else port)
     return replace(settings, server=replace(settings.server, listeners=(listener,)))

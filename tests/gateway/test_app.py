@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from gateway.app import LoopEnded, build_gateway
+from gateway.clock import ManualClock
+from gateway.config import GatewayConfig
+from gateway.errors import DocumentInvalid, StoreInUse
+from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions
+from gateway.store import StoreOptions, open_store
+from tests.harness.raw_client import connected
+from tests.harness.waiting import until
+
+HOT = """\
+version: 1
+rules:
+  - id: hot
+    from: plant/#
+    when: payload.value > 90
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Make a configuration on a folder of its own and a free port."""
+
+    def make(**fields):
+        server = ServerOptions(listeners=(ListenerOptions(port=0),))
+        return replace(GatewayConfig(data_dir=tmp_path / "log", server=server), **fields)
+
+    return make
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """Write a rule file."""
+
+    def write(text=HOT):
+        path = tmp_path / "rules.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@asynccontextmanager
+async def running(gateway):
+    """Start a gateway; gives its port, and stops it."""
+    try:
+        ((_, port),) = await gateway.start()
+        yield port
+    finally:
+        await gateway.stop()
+
+
+async def publish(port, topic, *payloads):
+    """Publish from a client of its own, and return when everything is acknowledged."""
+
+    def work():
+        with connected(port) as client:
+            for number, payload in enumerate(payloads, 1):
+                client.publish(topic, payload, packet_id=number)
+            return client.read_acks(len(payloads))
+
+    assert await asyncio.to_thread(work) == list(range(1, len(payloads) + 1))
+
+
+async def stored(data_dir, stream="telemetry"):
+    """What a stream on disk holds, when no gateway runs."""
+    store = await open_store(StoreOptions(data_dir), ManualClock())
+    try:
+        extents = await store.extents(stream)
+        chunks = [await store.fetch(stream, one.partition, one.log_start_offset) for one in extents]
+    finally:
+        await store.close()
+    records = [record for chunk in chunks for batch in chunk.batches for record in batch.records()]
+    return [(record.topic, record.payload) for record in records]
+
+
+async def test_what_is_acknowledged_is_on_disk_after_a_stop(config):
+    settings = config()
+    async with running(build_gateway(settings)) as port:
+        await publish(port, "plant/pump-7/t", b"1", b"2")
+    assert await stored(settings.data_dir) == [("plant/pump-7/t", b"1"), ("plant/pump-7/t", b"2")]
+
+
+async def test_a_gateway_goes_on_with_what_an_earlier_one_has_stored(config):
+    settings = config()
+    for payload in (b"1", b"2"):
+        async with running(build_gateway(settings)) as port:
+            await publish(port, "plant/pump-7/t", payload)
+    assert [payload for _, payload in await stored(settings.data_dir)] == [b"1", b"2"]
+
+
+async def test_a_subscriber_hears_a_publisher(config):
+    async with running(build_gateway(config())) as port:
+
+        def exchange():
+            with connected(port, "s") as subscriber, connected(port, "p") as publisher:
+                subscriber.subscribe(("plant/#", 1))
+                publisher.publish("plant/d/t", b"1", packet_id=1)
+                return subscriber.collect(1)
+
+        (delivery,) = await asyncio.to_thread(exchange)
+    assert (delivery.topic, delivery.payload) == ("plant/d/t", b"1")
+
+
+async def test_rules_see_what_is_published_and_their_alerts_are_stored(config, rules):
+    settings = config(rules_path=rules())
+    gateway = build_gateway(settings)
+    async with running(gateway) as port:
+
+        def watch():
+            with connected(port, "watch") as client:
+                client.subscribe(("alerts/#", 1))
+                with connected(port, "p") as publisher:
+                    publisher.publish("plant/d/t", b'{"value": 91}', packet_id=1)
+                return client.collect(1)
+
+        (alert,) = await asyncio.to_thread(watch)
+    assert alert.topic.startswith("alerts/hot/")
+    assert [topic for topic, _ in await stored(settings.data_dir, "alerts")] == [alert.topic]
+
+
+def test_wrong_rules_are_refused_before_anything_is_opened(config, rules):
+    settings = config(rules_path=rules(HOT.replace("when:", "wehn:")))
+    with pytest.raises(DocumentInvalid, match=r"rules\.yaml:5:\d+: .*wehn"):
+        build_gateway(settings)
+    assert not settings.data_dir.exists()
+
+
+async def test_one_data_directory_has_one_gateway(config):
+    settings = config()
+    async with running(build_gateway(settings)):
+        second = build_gateway(settings)
+        with pytest.raises(StoreInUse):
+            await second.start()
+        await second.stop()
+
+
+async def test_a_port_in_use_leaves_nothing_behind(config, tmp_path):
+    async with running(build_gateway(config())) as port:
+        server = ServerOptions(listeners=(ListenerOptions(port=port),))
+        settings = config(data_dir=tmp_path / "other", server=server)
+        second = build_gateway(settings)
+        with pytest.raises(AddressUnavailable):
+            await second.start()
+        await second.stop()
+    async with running(build_gateway(replace(settings, server=config().server))) as port:
+        await publish(port, "t", b"1")
+
+
+async def test_it_says_where_it_listens(config):
+    gateway = build_gateway(config())
+    assert list(gateway.listeners) == []
+    gateway.reload()
+    async with running(gateway) as port:
+        gateway.reload()
+        assert gateway.listeners == [f"127.0.0.1:{port} (MQTT, anonymous, this machine only)"]
+
+
+async def test_a_run_ends_when_it_is_told_to(config):
+    stop, ready = asyncio.Event(), []
+    running_on = asyncio.ensure_future(build_gateway(config()).run(ready.append, stop))
+    await until(lambda: ready, "the gateway")
+    ((_, port),) = ready.pop()
+    await publish(port, "t", b"1")
+    stop.set()
+    await running_on
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("name", ["fan-out", "sweep", "retention", "rules"])
+async def test_a_part_that_fails_stops_the_gateway(config, rules, name):
+    settings = config(rules_path=rules())
+    gateway, ready = build_gateway(settings), []
+    running_on = asyncio.ensure_future(gateway.run(ready.append, asyncio.Event()))
+    await until(lambda: ready, "the gateway")
+    await publish(ready[0][0][1], "plant/d/t", b'{"value": 1}')
+    (task,) = (one for one in asyncio.all_tasks() if one.get_name() == name)
+    task.cancel()
+    with pytest.raises(LoopEnded, match=f"'{name}' ended"):
+        await running_on
+    assert len(await stored(settings.data_dir)) == 1
+
+
+async def test_the_error_of_a_part_that_failed_is_told(config, monkeypatch):
+    gateway = build_gateway(config())
+
+    def ready(_):
+        monkeypatch.setattr(gateway._server.hub, "sweep", lambda: 1 // 0)
+
+    with pytest.raises(LoopEnded, match="'sweep' ended: ZeroDivisionError") as caught:
+        await gateway.run(ready, asyncio.Event())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
