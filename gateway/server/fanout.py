@@ -184,21 +184,20 @@ class Fanout:
         subscriber.flush()
 
     async def find(self, position: Position) -> tuple[str, str, Outgoing] | None:
-        """Topic, device and message that were sent from a position; None when it is gone."""
+        """Topic, device and message that were sent from a position; None when gone or expired."""
         if not position.stream:
             retained = self._retained.get(position.topic)
             if retained is None:
                 return None
-            message = _from_retained(position.topic, retained, retained.properties)
-            return position.topic, "", message
+            again = _from_retained(position.topic, retained, retained.properties)
+            return position.topic, "", again
         batch = await self._fetch(position.stream, position.partition, position.offset)
         if batch is None:
             return None
-        record = next(batch.records())
-        topic = record.topic.encode()
-        properties = record.properties
-        message = Outgoing(topic, record.payload, record.flags, properties, record.arrival_ms)
-        return record.topic, record.device, message
+        run = batch.runs[0]
+        message = self.message(run, 0)
+        origin = run.origins[0]
+        return None if message is None else (origin.topic, origin.device, message)
 
     async def _fetch(self, stream: str, partition: int, offset: int) -> RecordBatch | None:
         try:
@@ -213,6 +212,8 @@ class Fanout:
             await self._read_on(subscriber)
         except StoreError as error:
             LOG.warning("'%s' can't be brought up to date: %s", subscriber.client_id, error)
+            # Its next connection begins where this one stands.
+            subscriber.abort()
 
     async def _read_on(self, subscriber: Subscriber) -> None:
         if subscriber.positions == self.positions:

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
-from gateway.errors import MqttError
+from gateway.errors import MqttError, StoreError
 from gateway.mqtt import ReasonCode, Will
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
@@ -43,6 +43,7 @@ from gateway.store import StreamStore
 
 LOG = logging.getLogger(__name__)
 CLOSE_WITHIN_MS = 10_000
+SPARE_CONNECTIONS_MIN = 16
 
 
 class Hub:
@@ -76,7 +77,8 @@ class Hub:
         connection.opened_at_ms = connection.heard_at_ms = self.clock.monotonic_ms()
         self._connections.add(connection)
         # Some room above the limit, so that the clients just beyond it are told why.
-        if self._is_stopping or len(self._connections) > self.options.connections_max * 5 // 4:
+        room = max(SPARE_CONNECTIONS_MIN, self.options.connections_max // 4)
+        if self._is_stopping or len(self._connections) > self.options.connections_max + room:
             connection.abort()
 
     def discard(self, connection: Connection) -> None:
@@ -131,6 +133,7 @@ class Hub:
     def attach(self, connection: Connection) -> None:
         """Make a connection that was just accepted a reader of the log."""
         subscriber = Subscriber(connection.session, connection.write, self.sessions.save)
+        subscriber.abort = connection.abort
         connection.subscriber = subscriber
         state = subscriber.state
         for grant in state.grants_by_filter.values():
@@ -168,8 +171,13 @@ class Hub:
             self.fanout.tree.add(grant.pattern, subscriber, grant)
 
     async def _bring_back(self, subscriber: Subscriber) -> None:
-        await self.fanout.redeliver(subscriber)
-        self.fanout.follow(subscriber, subscriber.positions)
+        try:
+            await self.fanout.redeliver(subscriber)
+        except StoreError as error:
+            LOG.warning("'%s' can't be sent what it is owed: %s", subscriber.client_id, error)
+            subscriber.abort()
+        else:
+            self.fanout.follow(subscriber, subscriber.positions)
 
     def grant(self, connection: Connection, grants: Sequence[Grant]) -> None:
         """Deliver to more filters."""

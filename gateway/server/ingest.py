@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from gateway.clock import Clock
-from gateway.errors import StoreUnavailable
+from gateway.errors import StoreError, StoreUnavailable
 from gateway.events import Flag, Run
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
@@ -30,6 +30,7 @@ from gateway.store import Put, StreamStore
 LOG = logging.getLogger(__name__)
 RETRY_MS = (20, 50, 100, 200, 500, 1_000)
 RECORD_BYTES = 64
+HELD_MAX = 100_000
 
 
 class Publisher(Protocol):
@@ -62,6 +63,7 @@ class Submission:
     identities: list[Identity] = field(default_factory=list)
     state: SessionState | None = None
     on_durable: Callable[[], None] | None = None
+    number: int = 0
 
 
 class Ingest:
@@ -84,6 +86,8 @@ class Ingest:
         self._arrived: list[Submission] = []
         self._held: list[Submission] = []
         self._is_scheduled = False
+        self._is_stopping = False
+        self._taken = 0
         self._retrying: asyncio.Task[None] | None = None
         self._commits: set[asyncio.Future[Committed]] = set()
         self._paused: set[Publisher] = set()
@@ -204,13 +208,19 @@ class Ingest:
         self._take(Submission(puts=puts))
 
     async def drain(self) -> None:
-        """Return when nothing waits for a commit any more."""
+        """Return when nothing waits for a commit any more; the end is near, so read no more.
+
+        What a disk has refused for longer than publishers wait is given up.
+        """
+        self._is_stopping = True
         while self._arrived or self._commits or self._held:
             settled = asyncio.Event()
             self._on_settled.append(settled.set)
             await settled.wait()
 
     def _take(self, submission: Submission) -> None:
+        self._taken += 1
+        submission.number = self._taken
         self._arrived.append(submission)
         self.uncommitted_bytes += submission.size_bytes
         if not self._is_scheduled:
@@ -253,6 +263,8 @@ class Ingest:
             self._acknowledge(submissions, commit.result())
         elif isinstance(error, StoreUnavailable):
             self._hold(submissions, error)
+        elif isinstance(error, StoreError):
+            self._give_up(submissions, error)
         else:
             raise error
         self._settle()
@@ -306,6 +318,8 @@ class Ingest:
                 del self._receiving_by_client[client_id]
 
     def _resume(self) -> None:
+        if self._is_stopping:
+            return
         if self._paused and self.uncommitted_bytes <= self._uncommitted_bytes_max // 2:
             paused, self._paused = self._paused, set()
             for publisher in paused:
@@ -333,35 +347,65 @@ class Ingest:
         while self._held:
             await asyncio.sleep(RETRY_MS[min(tries, len(RETRY_MS) - 1)] / 1_000)
             tries += 1
-            submissions, self._held = self._held, []
-            try:
-                committed = await self._append(submissions)
-            except StoreUnavailable:
-                self._held = submissions + self._held
-                if (loop.time() - failing_since) * 1_000 > self._refuse_after_ms:
-                    self._refuse_held()
-            else:
-                LOG.warning("the log can be written again, after %d tries", tries)
-                self._acknowledge(submissions, committed)
+            if self._commits:
+                # What was handed over before may fail too, and belongs before what is held.
+                continue
+            submissions = sorted(self._held, key=lambda one: one.number)
+            self._held = []
+            has_waited = (loop.time() - failing_since) * 1_000 > self._refuse_after_ms
+            await self._offer_again(submissions, has_waited=has_waited)
+        LOG.warning("nothing waits for the log any more, after %d tries", tries)
         self._retrying = None
         self._settle()
 
+    async def _offer_again(self, submissions: list[Submission], *, has_waited: bool) -> None:
+        try:
+            committed = await self._append(submissions)
+        except StoreUnavailable as error:
+            self._held = submissions + self._held
+            if has_waited and self._is_stopping:
+                held, self._held = self._held, []
+                self._give_up(held, error)
+            elif has_waited:
+                self._refuse_held()
+        except StoreError as error:
+            self._give_up(submissions, error)
+        else:
+            self._acknowledge(submissions, committed)
+
+    def _give_up(self, submissions: list[Submission], error: StoreError) -> None:
+        """Forget what can't be stored, and say so to those who can hear it."""
+        LOG.error("%d submissions are not stored: %s", len(submissions), error)
+        for submission in submissions:
+            self._refuse(submission, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
+        self._resume()
+
     def _refuse_held(self) -> None:
-        """Give up what publishers can send again, and say so to those who can hear it."""
+        """Give up what publishers can send again; keep what only the gateway knows, bounded."""
         submissions, self._held = self._held, []
         for submission in submissions:
-            if submission.publisher is None:
+            if submission.publisher is not None:
+                self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)
+            else:
                 self._held.append(submission)
-                continue
-            self.uncommitted_bytes -= submission.size_bytes
-            self.refused += sum(map(len, submission.runs))
-            self._forget_receiving(submission)
-            self.repeats.forget(submission.identities)
-            refusal = AppendRefused(
-                submission.packet_ids, submission.received_ids, ReasonCode.QUOTA_EXCEEDED
-            )
-            submission.publisher.perform(refusal)
+        excess = len(self._held) - HELD_MAX
+        if excess > 0:
+            LOG.error("%d wills and session states are given up: too many wait", excess)
+            for submission in self._held[:excess]:
+                self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)
+            del self._held[:excess]
         self._resume()
+
+    def _refuse(self, submission: Submission, reason_code: ReasonCode) -> None:
+        """Count a submission as not stored, and tell its publisher."""
+        self.uncommitted_bytes -= submission.size_bytes
+        self.refused += sum(map(len, submission.runs))
+        self._forget_receiving(submission)
+        self.repeats.forget(submission.identities)
+        if submission.publisher is not None:
+            submission.publisher.perform(
+                AppendRefused(submission.packet_ids, submission.received_ids, reason_code)
+            )
 
 
 def _joined(earlier: Appended, later: Appended) -> Appended:

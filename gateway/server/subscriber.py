@@ -43,6 +43,7 @@ class Subscriber:
         self._write = write
         self._save = save
         self._room = asyncio.Event()
+        self.abort: Callable[[], object] = lambda: None
         self.on_room: list[Callable[[], object]] = []
         self._unsaved: list[list[bytes]] = []
 
