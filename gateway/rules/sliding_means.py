@@ -13,8 +13,6 @@ from itertools import accumulate
 from gateway.rules.instants import NEVER
 from gateway.rules.values import UNKNOWN, Value
 
-COMPACT_AT = 64
-
 
 class SlidingMean:
     """`(t - size, t]` of one value: its mean, with each sample and whenever one leaves."""
@@ -54,7 +52,14 @@ class SlidingMean:
         """Take in a value; the mean is written for a look in any case."""
         times, head = self.times, self.head
         if time_ms >= self.due_ms - 1:
-            head = self._evict(time_ms - self.size_ms)
+            # The same as `_evict`, without the call: in most windows each sample drives one out.
+            front, until_ms = self.front, time_ms - self.size_ms
+            while head < len(times) and times[head] <= until_ms:
+                if not front:
+                    front, head = self._turn_over(head)
+                front.pop()
+                head += 1
+            self.head = head
         (value,) = values
         kind = type(value)
         if (kind is float and value - value == 0.0) or kind is int:  # finite
@@ -64,8 +69,7 @@ class SlidingMean:
             self.taken += 1
         count = len(times) - head
         if count > self.samples_max:
-            self._drop()
-            head, count = head + 1, count - 1
+            head, count = self._drop(), count - 1
         # The same as `_write`, without the call.
         self.due_ms = times[head] + self.size_ms + 1 if count else NEVER
         if count >= self.needed:
@@ -110,29 +114,26 @@ class SlidingMean:
         else:
             results[self.name] = UNKNOWN
 
-    def _evict(self, until_ms: int) -> int:
-        """Let go of what is not younger than `until_ms`; returns where the rest begins."""
-        times, head, end = self.times, self.head, len(self.times)
-        front = self.front
-        while head < end and times[head] <= until_ms:
-            if not front:
-                front = self._turn_over(head)
-            front.pop()
-            head += 1
-        if head > COMPACT_AT and head * 2 > end:
-            del times[:head]
-            del self.values[:head]
-            head = 0
-        self.head = head
-        return head
+    def _evict(self, until_ms: int) -> None:
+        while self.head < len(self.times) and self.times[self.head] <= until_ms:
+            self._drop()
 
-    def _drop(self) -> None:
-        front = self.front or self._turn_over(self.head)
+    def _drop(self) -> int:
+        """Let go of the oldest sample; returns where the others begin."""
+        front, head = self.front, self.head
+        if not front:
+            front, head = self._turn_over(head)
         front.pop()
-        self.head += 1
+        self.head = head + 1
+        return self.head
 
-    def _turn_over(self, head: int) -> array[float]:
-        """Turn the samples from `head` on into sums from each of them to the newest."""
-        self.front = array("d", accumulate(reversed(self.values[head:])))
+    def _turn_over(self, head: int) -> tuple[array[float], int]:
+        """Turn the samples from `head` on into sums from each of them to the newest.
+
+        What has left is let go in memory too. Returns the sums, and where the samples begin now.
+        """
+        del self.times[:head]
+        del self.values[:head]
+        self.front = array("d", accumulate(reversed(self.values)))
         self.back_total = 0.0
-        return self.front
+        return self.front, 0
