@@ -79,6 +79,7 @@ class WebSocketLayer(Layer):
             max_size=wanted.message_bytes_max,
             logger=FRAMES_LOG,
         )
+        self._request_bytes = 0
         self._is_clogged = False
         self._goodbye: asyncio.TimerHandle | None = None
 
@@ -91,12 +92,14 @@ class WebSocketLayer(Layer):
 
     def data_received(self, data: bytes) -> None:
         frames = self._frames
+        if frames.state is State.CONNECTING:
+            self._request_bytes += len(data)
+            if self._request_bytes > REQUEST_BYTES_MAX:
+                self.abort()
+                return
         frames.receive_data(data)
         events = frames.events_received()
         payload = b"".join(self._payloads(events))
-        if frames.state is State.CONNECTING and self.held_bytes > REQUEST_BYTES_MAX:
-            self.abort()
-            return
         self._half_frames.note(self, has_progress=bool(events))
         if self._is_clogged and frames.state is State.OPEN:
             # Pongs for a client that doesn't read would pile up.

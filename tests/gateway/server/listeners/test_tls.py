@@ -139,6 +139,17 @@ async def test_a_damaged_record_ends_the_connection(ends):
     assert (ends.upper.received, ends.upper.is_lost) == (b"whole", True)
 
 
+async def test_an_answer_to_what_came_before_the_damage_does_no_harm(ends):
+    ends.upper.data_received = ends.layer.write
+    ends.client.tls.write(b"whole")
+    ends.client.tls.write(b"damaged")
+    records = bytearray(ends.client.outgoing.read())
+    records[-1] ^= 1
+    ends.wire.deliver(bytes(records))
+    assert ends.upper.is_lost
+    ends.layer.data_received(b"late")
+
+
 async def test_a_connection_that_closes_itself_hears_nothing_more(ends):
     ends.upper.data_received = lambda data: ends.layer.close()
     ends.client.send(bytes(200_000))

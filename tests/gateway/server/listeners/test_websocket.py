@@ -125,8 +125,11 @@ def test_what_is_no_upgrade_ends_the_connection(rubbish):
 def test_a_request_that_never_ends_is_cut_off():
     ends = Ends()
     ends.wire.deliver(b"GET /mqtt HTTP/1.1\r\n")
-    ends.wire.deliver(b"A: " + b"a" * (17 << 10))
-    assert not ends.wire.is_open
+    for _ in range(3):
+        ends.wire.deliver(b"A: " + b"a" * (5 << 10) + b"\r\n")
+    assert ends.wire.is_open
+    ends.wire.deliver(b"A: " + b"a" * (5 << 10) + b"\r\n")
+    assert ends.wire.was_aborted
 
 
 def test_nothing_is_written_before_the_upgrade():
