@@ -8,7 +8,6 @@ import ssl
 import pytest
 
 from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions, TlsFilesInvalid
-from gateway.server.hub import SPARE_CONNECTIONS_MIN
 from gateway.server.listeners import listeners as listeners_module
 from gateway.server.listeners.listeners import Listeners, describe
 from tests.harness.certificates import serial_of
