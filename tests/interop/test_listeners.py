@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -170,6 +172,28 @@ def test_a_new_certificate_is_used_without_a_restart(gateway, place):
         certificates.write_server()
         wait_for(lambda: serial() == certificates.server_serial(), "the new one", poll_s=0.2)
         client.ping()
+
+
+def test_on_sighup_the_files_are_read_again(gateway, place):
+    told = "server.pem and its companions are in use from now on"
+    before = gateway.output.count(told)
+    with RawClient(place.ports["mqtt"], "not-hung-up") as client:
+        client.connect()
+        os.kill(gateway.pid, signal.SIGHUP)
+        # Three listeners have files; nothing but the signal says that they should be read.
+        wait_for(lambda: gateway.output.count(told) == before + 3, "the log to say so")
+        client.ping()
+
+
+def test_each_listener_is_one_line_of_the_start(gateway, place):
+    ports = place.ports
+    for line in (
+        f"127.0.0.1:{ports['mqtt']} (MQTT, anonymous, this machine only)",
+        f"127.0.0.1:{ports['wss']} (MQTT over WebSocket at /mqtt over TLS, anonymous, "
+        "this machine only)",
+        f"127.0.0.1:{ports['mtls']} (MQTT over TLS, client certificates required)",
+    ):
+        assert f"penstock: listening on {line}\n" in gateway.output
 
 
 @pytest.mark.parametrize(
