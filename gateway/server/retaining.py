@@ -66,6 +66,11 @@ def note_retained(batch: RecordBatch, retained: RetainedMessages) -> None:
 
 
 async def load_retained(store: StreamStore, retained: RetainedMessages) -> None:
-    """Read every retained message from the store, at start."""
+    """Read every retained message from the store, at start; one that can't be read is reported."""
     for topic, encoded in await store.table(TABLE).items():
-        retained.put(topic, DECODER.decode(encoded))
+        try:
+            message = DECODER.decode(encoded)
+        except msgspec.DecodeError as error:
+            LOG.warning("the retained message of '%s' can't be read: %s", topic, error)
+        else:
+            retained.put(topic, message)

@@ -5,11 +5,13 @@ import pytest
 from gateway.events import Flag, Origin, RecordBatch, Run
 from gateway.routing import Retained, RetainedLimits, RetainedMessages
 from gateway.server.retaining import (
+    TABLE,
     load_retained,
     note_retained,
     retained_indexes,
     retained_puts,
 )
+from gateway.store import Put
 from tests.gateway.server.conftest import ScriptedStore
 
 QOS_1 = Flag.QOS_1
@@ -59,6 +61,16 @@ async def test_an_empty_payload_removes_from_disk_and_memory():
     assert len(found) == 0
     await load_retained(store, found)
     assert len(found) == 0
+
+
+async def test_a_message_that_can_not_be_read_is_stepped_over(caplog):
+    store, found = ScriptedStore(), messages()
+    await store.append(
+        [], [Put(TABLE, "a", b"\xff"), *retained_puts([run_of(("b", b"1", 1))], found)]
+    )
+    await load_retained(store, found)
+    assert list(found.match("#")) == ["b"]
+    assert "the retained message of 'a'" in caplog.text
 
 
 def test_what_is_beyond_a_limit_is_neither_written_nor_kept(caplog):
