@@ -40,6 +40,11 @@ class Change(NamedTuple):
     cause: Literal["when", "clear", "levels", "auto_clear", "max_keys"]
 
 
+# Shared by all conditions that count none, and never changed: there may be very many.
+NO_HITS: list[int] = []
+NO_LEVELS: list[int | None] = []
+
+
 class ConditionPlan:
     """What the conditions of one rule have in common."""
 
@@ -104,8 +109,10 @@ class Condition:
         self.seen_ms = self.true_ms = self.looked_ms = 0
         self.severity: Severity = plan.severity
         self.is_armed = plan.is_armed_at_first
-        self.hits: list[int] = []
-        self.level_starts: list[int | None] = [None] * len(plan.levels)
+        self.hits: list[int] = NO_HITS
+        self.level_starts: list[int | None] = (
+            [None] * len(plan.levels) if plan.levels else NO_LEVELS
+        )
 
     @property
     def is_active(self) -> bool:
@@ -230,7 +237,7 @@ class Condition:
                 self.phase = Phase.COUNTED if plan.for_ms else Phase.IDLE
                 return None
             self.since_ms = self.hits[0]
-            self.hits = []
+            self.hits = NO_HITS
         self.phase = Phase.RAISED
         self.n += 1
         self.severity = self._grade(time_ms)
@@ -338,8 +345,9 @@ class Condition:
         self.phase = Phase(packed[0])
         self.n, self.since_ms, self.clearing_ms = packed[1:4]
         self.seen_ms, self.true_ms, self.looked_ms = packed[4:7]
-        self.severity, self.is_armed, self.hits = packed[7:10]
-        if len(packed[10]) == len(self.level_starts):
+        self.severity, self.is_armed = packed[7:9]
+        self.hits = packed[9] or NO_HITS
+        if self.level_starts and len(packed[10]) == len(self.level_starts):
             self.level_starts = list(packed[10])
         self.due_ms = self._next_due()
 

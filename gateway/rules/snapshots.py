@@ -121,10 +121,11 @@ class Restoration:
         key, packed, ends, next_no = fields
         timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
         track = timeline.tracks[plan.index] = Track(plan, key, text)
-        track.pages = Pages(ends, next_no)
+        if plan.window is not None:
+            track.pages = Pages(ends, next_no)
         if track.unpack(packed, self._pages.get((rule, text), {})):
             self._pages.pop((rule, text), None)
-        else:
+        elif plan.window is not None:
             # Its pages are stale; new ones must not take their numbers before they are deleted.
             track.pages = Pages(next_no=next_no)
         timeline.due_ms = timeline.earliest_due()

@@ -20,6 +20,10 @@ from gateway.rules.windows import Window
 
 ScopeMap = dict[str, object]
 IDLE, RAISED = Phase.IDLE, Phase.RAISED
+# Most tracks have none of these; there may be very many tracks, so they share them.
+NONE: list[Value] = []
+NO_RESULTS: Mapping[str, Any] = {}
+NO_PAGES = Pages()
 
 
 Event = tuple[int, int, str, str, bytes, Value]
@@ -62,13 +66,13 @@ class Track:
         self.text = text
         self.condition = Condition(plan.condition, plan.n_floor)
         self.window: Window | None = plan.window.open() if plan.window is not None else None
-        self.memories: list[Value] = [None] * plan.memories
-        self.slots: list[Value] = [UNKNOWN] * plan.memories
+        self.memories: list[Value] = [None] * plan.memories if plan.memories else NONE
+        self.slots: list[Value] = [UNKNOWN] * plan.memories if plan.memories else NONE
         self.last: Event | None = None
-        self.results: dict[str, Any] = {}
+        self.results: Mapping[str, Any] = NO_RESULTS
         self.due_ms = NEVER
         self.is_dirty = False
-        self.pages = Pages()
+        self.pages = Pages() if plan.window is not None else NO_PAGES
 
     def advance(  # noqa: C901 - the hot path, where each call counts
         self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
@@ -200,10 +204,11 @@ class Track:
             self.due_ms = self.condition.due_ms
             return False
         self.condition.unpack(condition)
-        self.memories = memories
-        self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
+        if memories:
+            self.memories = memories
+            self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
         self.last = (*last, decode_payload(last[-1])) if last is not None else None
-        self.results = results
+        self.results = results or NO_RESULTS
         self.due_ms = self.condition.due_ms
         if self.window is not None:
             self.due_ms = self._next_due(self.window)
