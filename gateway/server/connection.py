@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         self.partial_since_ms: int | None = None
         self.closing_since_ms: int | None = None
         self.is_paused = False
+        self._is_clogged = False
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._wanted_bytes = 0
@@ -93,10 +94,15 @@ class Connection(asyncio.Protocol):
         self._drop_partial()
 
     def pause_writing(self) -> None:
+        # Who doesn't read is not read from: its PINGREQs would be answered into memory.
+        self._is_clogged = True
+        self._read_or_not()
         if self.subscriber is not None:
             self.subscriber.clog()
 
     def resume_writing(self) -> None:
+        self._is_clogged = False
+        self._read_or_not()
         if self.subscriber is not None:
             self.subscriber.unclog()
 
@@ -242,13 +248,20 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Stop reading: what this client has sent can't be stored yet."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.is_paused = True
-            self.transport.pause_reading()
+        self.is_paused = True
+        self._read_or_not()
 
     def resume(self) -> None:
         """Read again."""
         self.is_paused = False
         self.was_heard = True
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        if self.is_paused or self._is_clogged:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()

@@ -162,7 +162,10 @@ class Hub:
         *,
         is_new: bool,
     ) -> None:
-        """Deliver what a grant asks for, in its own way."""
+        """Deliver what a grant asks for, in its own way, instead of what it asked for before."""
+        replaying = subscriber.replaying.pop(grant.topic_filter, None)
+        if replaying is not None:
+            replaying.cancel()
         if grant.is_shared:
             self.shared.join(subscriber, grant)
         elif grant.start and (is_new or positions is not None):
@@ -185,14 +188,14 @@ class Hub:
         if subscriber is not None:
             for grant in grants:
                 self._begin(subscriber, grant, is_new=True)
+            if any(grant.is_shared for grant in grants):
+                # A new group stands somewhere from now on: with the commit of the SUBACK.
+                self.ingest.submit_puts(self.shared.changes())
 
     def _replay(
         self, subscriber: Subscriber, grant: Grant, positions: dict[Slot, int] | None
     ) -> None:
-        """Serve a subscription history first; anew when it was being served before."""
-        earlier = subscriber.replaying.pop(grant.topic_filter, None)
-        if earlier is not None:
-            earlier.cancel()
+        """Serve a subscription history first."""
         task = asyncio.ensure_future(replay(self.fanout, subscriber, grant, positions))
         subscriber.replaying[grant.topic_filter] = task
         subscriber.start(task)

@@ -83,6 +83,8 @@ from gateway.session.subscribing import check_subscriptions
 NEVER_EXPIRES = 0xFFFFFFFF
 KEEP_ALIVE_S_MAX = 0xFFFF
 SECOND_MS = 1_000
+# What the gateway itself publishes has client ids such as $rules.
+RESERVED_PREFIX = "$"
 RECEIPTS_PROPERTY = "penstock-receipts"
 
 
@@ -155,6 +157,8 @@ class Session:
         if connect.properties.authentication_method is not None:
             # No enhanced authentication is offered [MQTT5-4.12.0-1].
             return ReasonCode.BAD_AUTHENTICATION_METHOD
+        if connect.client_id.startswith(RESERVED_PREFIX):
+            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         if len(connect.client_id.encode()) > self._options.client_id_bytes_max:
             return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
         return None

@@ -414,3 +414,11 @@ def test_a_reason_that_a_disconnect_can_not_say_is_an_unspecified_error(connecte
     script = connected()
     script.feed(Failure(ReasonCode.BAD_USER_NAME_OR_PASSWORD))
     assert script.sent == [Disconnect(ReasonCode.UNSPECIFIED_ERROR)]
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_the_gateways_own_client_ids_are_refused(script, version):
+    fresh = script()
+    fresh.feed(Connect("$rules", version))
+    assert fresh.phase == "CLOSED"
+    assert fresh.sent[0].reason_code == ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
