@@ -50,7 +50,7 @@ def serve(
         gc.freeze()
         for listener in gateway.listeners:
             print(f"penstock: listening on {listener}")
-        print(f"penstock: data in {settings.data_dir}", flush=True)
+        print(f"penstock: data in {settings.data_dir.resolve()}", flush=True)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
