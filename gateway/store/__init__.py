@@ -1,5 +1,6 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
+from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
@@ -23,16 +24,19 @@ from gateway.store.protocol import (
     Tail,
 )
 from gateway.store.scan import Scan
+from gateway.store.wear import WearForecast, WearTotals, forecast_wear, read_wear
 
 __all__ = [
     "DAY_MS",
     "Appended",
+    "Backlog",
     "Bounds",
     "Caps",
     "Chunk",
     "Durability",
     "Extent",
     "Gap",
+    "Load",
     "Member",
     "Place",
     "Put",
@@ -44,9 +48,15 @@ __all__ = [
     "StreamStore",
     "Table",
     "Tail",
+    "WearForecast",
+    "WearTotals",
+    "forecast_wear",
     "offsets_at",
     "open_reader",
     "open_store",
     "parse_place",
     "partition_of",
+    "read_wear",
+    "time_to_loss",
+    "time_to_loss_ms",
 ]

@@ -210,6 +210,9 @@ class MemoryStore:
         """The last value of every key of a table."""
         return self._tables.setdefault(table, {})
 
+    async def entry(self, table: str, key: str) -> bytes | None:
+        return self.entries(table).get(key)
+
     def generation(self, group: str) -> int:
         """How often somebody has joined the group."""
         return self._generations[group]

@@ -216,6 +216,10 @@ class StreamReader(Protocol):
         """The first offset that arrived at `time_ms` or later; None when there is none yet."""
         ...
 
+    async def entry(self, table: str, key: str) -> bytes | None:
+        """The last value of one key of a table; None when there is none."""
+        ...
+
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
         """Read every partition of `streams` from `start` on; what retention removed is a gap."""
         ...

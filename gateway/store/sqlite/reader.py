@@ -52,6 +52,7 @@ CAPS = Caps(
     durabilities=frozenset({"fsync", "os"}),
 )
 
+ENTRY_SQL = "SELECT value FROM entries WHERE table_name = ? AND key = ?"
 PARTITIONS_SQL = "SELECT number, stream, partition FROM partitions"
 EXTENT_SQL = f"""
     WITH ends AS (
@@ -168,6 +169,10 @@ class SqliteReader:
         plan = await self._plan({key: position})
         found = next((batch for batch in plan.batches if batch.last_ms >= time_ms), None)
         return None if found is None else await self._offset_within(found, time_ms)
+
+    async def entry(self, table: str, key: str) -> bytes | None:
+        rows = await self._connection.fetchall(ENTRY_SQL, (table, key))
+        return rows[0][0] if rows else None
 
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
         async def resolve() -> dict[Key, int]:

@@ -8,8 +8,8 @@ from gateway.store.protocol import Put
 from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.connections import ReadConnection
 from gateway.store.sqlite.drafts import Statement
+from gateway.store.sqlite.reader import ENTRY_SQL
 
-GET_SQL = "SELECT value FROM entries WHERE table_name = ? AND key = ?"
 ITEMS_SQL = """
     SELECT key, value FROM entries
     WHERE table_name = ? AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key
@@ -43,7 +43,7 @@ class SqliteTable:
         self._committer = committer
 
     async def get(self, key: str) -> bytes | None:
-        rows = await self._connection.fetchall(GET_SQL, (self._name, key))
+        rows = await self._connection.fetchall(ENTRY_SQL, (self._name, key))
         return rows[0][0] if rows else None
 
     async def items(self, prefix: str = "") -> Sequence[tuple[str, bytes]]:
