@@ -1,0 +1,7 @@
+"""What a gateway counts about itself: the same figures for `$SYS` and for whoever scrapes them."""
+
+from gateway.metrics.averages import MINUTES, LoadAverages
+from gateway.metrics.counters import Counters
+from gateway.metrics.reading import Reading
+
+__all__ = ["MINUTES", "Counters", "LoadAverages", "Reading"]
