@@ -14,6 +14,7 @@ from gateway.store.protocol import (
     Durability,
     Extent,
     Gap,
+    GroupOffsets,
     Member,
     Put,
     Start,
@@ -22,6 +23,7 @@ from gateway.store.protocol import (
     StreamStore,
     Table,
     Tail,
+    Unread,
 )
 from gateway.store.scan import Scan
 from gateway.store.wear import WearForecast, WearTotals, forecast_wear, read_wear
@@ -36,6 +38,7 @@ __all__ = [
     "Durability",
     "Extent",
     "Gap",
+    "GroupOffsets",
     "Load",
     "Member",
     "Place",
@@ -48,6 +51,7 @@ __all__ = [
     "StreamStore",
     "Table",
     "Tail",
+    "Unread",
     "WearForecast",
     "WearTotals",
     "forecast_wear",

@@ -77,9 +77,9 @@ class Cursor:
         self._is_closed = False
         self.gaps: list[Gap] = []
 
-    async def next(self) -> Sequence[RecordBatch]:
+    async def next(self, *, records_max: int = TAIL_RECORDS_MAX) -> Sequence[RecordBatch]:
         """Wait for batches and move past them; empty only after `close`."""
-        return await self.read(TAIL_RECORDS_MAX, TAIL_BYTES_MAX)
+        return await self.read(records_max, TAIL_BYTES_MAX)
 
     async def read(self, records_max: int, bytes_max: int) -> Sequence[RecordBatch]:
         """Do as `next` within these limits."""

@@ -26,12 +26,14 @@ from gateway.store.protocol import (
     Chunk,
     Extent,
     Gap,
+    GroupOffsets,
     Member,
     Put,
     Start,
     StreamSpec,
     Table,
     Tail,
+    Unread,
 )
 from gateway.store.recent import Recent, memory_bytes
 
@@ -203,19 +205,61 @@ class MemoryStore:
         positions = self._positions(streams, start) | own
         return GroupMember(self._cursor(positions, 0), MemoryFence(self, group, generation))
 
+    def follow(self, positions: Mapping[Key, int]) -> Tail:
+        return self._cursor(dict(positions), 0)
+
+    def commit_group(
+        self,
+        group: str,
+        generation: int,
+        *,
+        outputs: Sequence[Run] = (),
+        state: Sequence[Put] = (),
+        offsets: Mapping[Key, int] | None = None,
+    ) -> asyncio.Future[Appended]:
+        for key, offset in (offsets or {}).items():
+            end_offset = self._log(*key).end_offset
+            if not 0 <= offset <= end_offset:
+                raise OffsetOutOfRange(f"{key[0]}/{key[1]} ends at {end_offset}, not at {offset}")
+        committed = self.submit(outputs, state, group, offsets or {})
+        self._generations[group] = max(generation, self._generations.get(group, 0))
+        return committed
+
+    async def groups(self) -> Sequence[GroupOffsets]:
+        return [
+            GroupOffsets(name, generation, dict(self._committed.get(name, {})))
+            for name, generation in sorted(self._generations.items())
+        ]
+
+    async def forget_group(self, group: str) -> None:
+        await self.append(())
+        self._generations.pop(group, None)
+        self._committed.pop(group, None)
+
+    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
+        return sorted(self._tables.get(table, {}).items())
+
+    async def unread(self, stream: str, partition: int, offset: int) -> Unread:
+        log = self._log(stream, partition)
+        left = [batch for batch in log.batches if batch.next_offset > offset]
+        if not left:
+            return Unread(0, 0, None)
+        stored_bytes = sum(memory_bytes(batch.runs) for batch in left)
+        return Unread(log.end_offset - offset, stored_bytes, left[0].runs[0].arrival_ms)
+
     def table(self, name: str) -> Table:
         return MemoryTable(self, name)
 
-    def entries(self, table: str) -> dict[str, bytes]:
+    def table_of(self, table: str) -> dict[str, bytes]:
         """The last value of every key of a table."""
         return self._tables.setdefault(table, {})
 
     async def entry(self, table: str, key: str) -> bytes | None:
-        return self.entries(table).get(key)
+        return self.table_of(table).get(key)
 
     def generation(self, group: str) -> int:
         """How often somebody has joined the group."""
-        return self._generations[group]
+        return self._generations.get(group, 0)
 
     async def retain_step(self) -> int:
         removed = 0
@@ -278,9 +322,9 @@ class MemoryStore:
             base_offsets = [self._store(run, commit_no, batches) for run in request.runs]
             for put in request.puts:
                 if put.value is None:
-                    self.entries(put.table).pop(put.key, None)
+                    self.table_of(put.table).pop(put.key, None)
                 else:
-                    self.entries(put.table)[put.key] = put.value
+                    self.table_of(put.table)[put.key] = put.value
             self._committed.setdefault(request.group, {}).update(request.offsets)
             if not request.future.done():
                 request.future.set_result(Appended(commit_no, base_offsets))
@@ -326,10 +370,10 @@ class MemoryTable:
         self._name = name
 
     async def get(self, key: str) -> bytes | None:
-        return self._store.entries(self._name).get(key)
+        return self._store.table_of(self._name).get(key)
 
     async def items(self, prefix: str = "") -> Sequence[tuple[str, bytes]]:
-        entries = self._store.entries(self._name)
+        entries = self._store.table_of(self._name)
         return sorted((key, value) for key, value in entries.items() if key.startswith(prefix))
 
     async def put(self, key: str, value: bytes) -> None:

@@ -89,6 +89,22 @@ class Appended(NamedTuple):
     base_offsets: Sequence[int]
 
 
+class GroupOffsets(NamedTuple):
+    """What one consumer group has committed: of each partition the next offset to be read."""
+
+    name: str
+    generation: int
+    offsets: Mapping[tuple[str, int], int]
+
+
+class Unread(NamedTuple):
+    """What lies at an offset and after: records (holes counted), size on disk, oldest arrival."""
+
+    records: int
+    stored_bytes: int
+    first_ms: int | None
+
+
 class Chunk(NamedTuple):
     """What one fetch found, oldest first, and where the next one begins; holes are stepped over."""
 
@@ -111,7 +127,7 @@ class Tail(Protocol):
         """What was lost to damage or retention just before or within what `next` last returned."""
         ...
 
-    async def next(self) -> Sequence[RecordBatch]:
+    async def next(self, *, records_max: int = 10_000) -> Sequence[RecordBatch]:
         """Wait for committed batches and return them, oldest first; empty only after `close`."""
         ...
 
@@ -224,6 +240,26 @@ class StreamReader(Protocol):
         """Read every partition of `streams` from `start` on; what retention removed is a gap."""
         ...
 
+    def follow(self, positions: Mapping[tuple[str, int], int]) -> Tail:
+        """Read just these partitions, each from its offset on; what retention removed is a gap."""
+        ...
+
+    async def groups(self) -> Sequence[GroupOffsets]:
+        """Every consumer group that has committed something, by name."""
+        ...
+
+    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
+        """Every key of a keyed table with its value, in key order."""
+        ...
+
+    async def unread(self, stream: str, partition: int, offset: int) -> Unread:
+        """What a reader at `offset` has still before it; sizes are of whole batches.
+
+        Raises:
+            UnknownStream: no such stream or partition.
+        """
+        ...
+
     async def close(self) -> None:
         """Let go of the log; later calls raise StoreUnavailable."""
         ...
@@ -268,6 +304,27 @@ class StreamStore(StreamReader, Protocol):
 
     def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
         """Join a consumer group; `start` counts only where the group has committed nothing yet."""
+        ...
+
+    def commit_group(
+        self,
+        group: str,
+        generation: int,
+        *,
+        outputs: Sequence[Run] = (),
+        state: Sequence[Put] = (),
+        offsets: Mapping[tuple[str, int], int] | None = None,
+    ) -> Awaitable[Appended]:
+        """Do as `Member.commit` for whoever coordinates a group and has checked who may.
+
+        Raises:
+            UnknownStream: a run or an offset names a partition that doesn't exist.
+            OffsetOutOfRange: an offset is past the log end; nothing was queued.
+        """
+        ...
+
+    async def forget_group(self, group: str) -> None:
+        """Remove a group's generation and offsets; returns when durable."""
         ...
 
     def table(self, name: str) -> Table: ...

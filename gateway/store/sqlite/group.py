@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from gateway.errors import MemberFenced, OffsetOutOfRange
 from gateway.events import Run
@@ -29,6 +30,12 @@ OFFSET_SQL = """
 """
 
 
+FORGET_SQL = (
+    "DELETE FROM group_offsets WHERE group_name = ?",
+    "DELETE FROM groups WHERE name = ?",
+)
+
+
 class GroupFence:
     """The right of one generation of a group to its partitions."""
 
@@ -44,7 +51,7 @@ class GroupFence:
         Raises:
             MemberFenced: one has.
         """
-        if self._committer.catalog.generations[self._group] != self._generation:
+        if self._committer.catalog.generations.get(self._group) != self._generation:
             raise MemberFenced(
                 f"another member has joined the group {self._group!r} and holds its partitions"
             )
@@ -60,27 +67,68 @@ class GroupFence:
             OffsetOutOfRange: an offset is past the log end.
         """
         self.check()
-        catalog = self._committer.catalog
-        for run in outputs:
-            catalog.partition(run.stream, run.partition)
-        for key, offset in offsets.items():
-            end_offset = catalog.partition(*key).log_end_offset
-            if not 0 <= offset <= end_offset:
-                raise OffsetOutOfRange(f"{key[0]}/{key[1]} ends at {end_offset}, not at {offset}")
-        own = dict(offsets)
-        statements = [*put_statements(state), *self._statements(own)] if own or state else ()
-        return self._committer.submit(outputs, statements, partial(self._apply, own))
+        content = GroupCommit(self._group, self._generation, outputs, state, dict(offsets))
+        return submit(self._committer, content)
 
     def register(self) -> asyncio.Future[Appended]:
         """Queue the generation, so that it is never given out again."""
-        return self._committer.submit((), self._statements({}))
+        return self._committer.submit((), offset_statements(self._group, self._generation, {}))
 
-    def _statements(self, offsets: Mapping[Key, int]) -> list[Statement]:
-        statements: list[Statement] = [(GENERATION_SQL, [(self._group, self._generation)])]
-        if offsets:
-            rows = [(self._group, *key, offset) for key, offset in offsets.items()]
-            statements.append((OFFSET_SQL, rows))
-        return statements
 
-    def _apply(self, offsets: Mapping[Key, int], catalog: Catalog) -> None:
-        catalog.committed.setdefault(self._group, {}).update(offsets)
+class GroupCommit(NamedTuple):
+    """What a group wants in one commit."""
+
+    group: str
+    generation: int
+    outputs: Sequence[Run]
+    state: Sequence[Put]
+    offsets: dict[Key, int]
+
+
+def submit(committer: Committer, content: GroupCommit) -> asyncio.Future[Appended]:
+    """Queue what a group commits; who may is checked.
+
+    Raises:
+        UnknownStream: a run or an offset names a partition that doesn't exist.
+        OffsetOutOfRange: an offset is past the log end.
+    """
+    catalog = committer.catalog
+    for run in content.outputs:
+        catalog.partition(run.stream, run.partition)
+    for key, offset in content.offsets.items():
+        end_offset = catalog.partition(*key).log_end_offset
+        if not 0 <= offset <= end_offset:
+            raise OffsetOutOfRange(f"{key[0]}/{key[1]} ends at {end_offset}, not at {offset}")
+    statements: list[Statement] = []
+    if content.offsets or content.state:
+        statements = put_statements(content.state)
+        statements += offset_statements(content.group, content.generation, content.offsets)
+    return committer.submit(content.outputs, statements, partial(apply_commit, content))
+
+
+def offset_statements(group: str, generation: int, offsets: Mapping[Key, int]) -> list[Statement]:
+    """The changes that keep a group's generation and offsets."""
+    statements: list[Statement] = [(GENERATION_SQL, [(group, generation)])]
+    if offsets:
+        rows = [(group, *key, offset) for key, offset in offsets.items()]
+        statements.append((OFFSET_SQL, rows))
+    return statements
+
+
+def apply_commit(content: GroupCommit, catalog: Catalog) -> None:
+    """Tell the catalog what a group has committed."""
+    catalog.committed.setdefault(content.group, {}).update(content.offsets)
+    known = catalog.generations.get(content.group, 0)
+    catalog.generations[content.group] = max(known, content.generation)
+
+
+def forget(committer: Committer, group: str) -> asyncio.Future[Appended]:
+    """Queue the removal of a group."""
+    statements: list[Statement] = [(sql, [(group,)]) for sql in FORGET_SQL]
+    return committer.submit((), statements, partial(apply_removal, group))
+
+
+def apply_removal(group: str, catalog: Catalog) -> None:
+    """Tell the catalog that a group is gone."""
+    catalog.generations.pop(group, None)
+    catalog.committed.pop(group, None)

@@ -20,12 +20,14 @@ from gateway.store.protocol import (
     Caps,
     Chunk,
     Extent,
+    GroupOffsets,
     Start,
     StreamSpec,
     Tail,
+    Unread,
 )
 from gateway.store.recent import Recent
-from gateway.store.sqlite.catalog import STREAMS_SQL
+from gateway.store.sqlite.catalog import GROUP_OFFSETS_SQL, GROUPS_SQL, STREAMS_SQL
 from gateway.store.sqlite.connections import ReadConnection
 from gateway.store.sqlite.merging import Reading
 from gateway.store.sqlite.planning import (
@@ -53,6 +55,8 @@ CAPS = Caps(
 )
 
 ENTRY_SQL = "SELECT value FROM entries WHERE table_name = ? AND key = ?"
+ENTRIES_SQL = "SELECT key, value FROM entries WHERE table_name = ? ORDER BY key"
+BEGINNING_SQL = "SELECT first_ms, log_bytes - length(body) FROM batches WHERE id = ?"
 PARTITIONS_SQL = "SELECT number, stream, partition FROM partitions"
 EXTENT_SQL = f"""
     WITH ends AS (
@@ -179,6 +183,39 @@ class SqliteReader:
             return await self.resolve(streams, start)
 
         return Cursor(self, resolve)
+
+    def follow(self, positions: Mapping[Key, int]) -> Tail:
+        async def resolve() -> dict[Key, int]:
+            return dict(positions)
+
+        return Cursor(self, resolve)
+
+    async def groups(self) -> Sequence[GroupOffsets]:
+        found = {
+            name: GroupOffsets(name, generation, {})
+            for name, generation in await self._connection.fetchall(GROUPS_SQL)
+        }
+        for group, stream, partition, offset in await self._connection.fetchall(GROUP_OFFSETS_SQL):
+            own = found.setdefault(group, GroupOffsets(group, 0, {}))
+            found[group] = own._replace(offsets={**own.offsets, (stream, partition): offset})
+        return [found[name] for name in sorted(found)]
+
+    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
+        rows = await self._connection.fetchall(ENTRIES_SQL, (table,))
+        return [(key, value) for key, value in rows]
+
+    async def unread(self, stream: str, partition: int, offset: int) -> Unread:
+        key = (stream, partition)
+        number = await self._number(key)
+        _, _, _, end_offset, _, log_bytes = (
+            await self._connection.fetchall(EXTENT_SQL, (number,))
+        )[0]
+        plan = await self._plan({key: offset})
+        if end_offset is None or not plan.batches:
+            return Unread(0, 0, None)
+        rows = await self._connection.fetchall(BEGINNING_SQL, (plan.batches[0].id,))
+        first_ms, bytes_before = rows[0] if rows else (plan.batches[0].last_ms, log_bytes)
+        return Unread(end_offset - offset, log_bytes - bytes_before, first_ms)
 
     async def resolve(self, streams: Sequence[str], start: Start) -> dict[Key, int]:
         """The offset of every partition at which a reader of `streams` begins.

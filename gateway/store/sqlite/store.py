@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.clock import Clock
@@ -25,7 +25,7 @@ from gateway.store.recent import Recent
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.drafts import Statement
-from gateway.store.sqlite.group import GroupFence
+from gateway.store.sqlite.group import GroupCommit, GroupFence, forget, submit
 from gateway.store.sqlite.lock_file import DirectoryLock
 from gateway.store.sqlite.planning import PlannedBatch
 from gateway.store.sqlite.reader import CAPS, SqliteReader
@@ -139,6 +139,21 @@ class SqliteStore(SqliteReader):
             return positions
 
         return GroupMember(Cursor(self, resolve), fence)
+
+    def commit_group(
+        self,
+        group: str,
+        generation: int,
+        *,
+        outputs: Sequence[Run] = (),
+        state: Sequence[Put] = (),
+        offsets: Mapping[Key, int] | None = None,
+    ) -> asyncio.Future[Appended]:
+        content = GroupCommit(group, generation, outputs, state, dict(offsets or {}))
+        return submit(self._committer, content)
+
+    async def forget_group(self, group: str) -> None:
+        await forget(self._committer, group)
 
     def table(self, name: str) -> Table:
         return SqliteTable(name, self._connection, self._committer)
