@@ -7,9 +7,9 @@ import logging
 from typing import cast
 
 from gateway.clock import Clock
+from gateway.server.token_bucket import TokenBucket
 
 LOG = logging.getLogger(__name__)
-MS_PER_S = 1_000
 
 
 class ConnectRate:
@@ -18,23 +18,17 @@ class ConnectRate:
     def __init__(self, per_second: int, clock: Clock) -> None:
         self._per_second = per_second
         self._clock = clock
-        # In thousandths of a connection, so that a millisecond's share is a whole number.
-        self._tokens = per_second * MS_PER_S
-        self._filled_at_ms = clock.monotonic_ms()
+        self._bucket = TokenBucket(per_second, per_second, clock.monotonic_ms())
         self.refused = 0
         self._refusals_told = 0
 
     def admit(self) -> bool:
         """Take one more connection, if the budget has one left."""
         now_ms = self._clock.monotonic_ms()
-        if now_ms > self._filled_at_ms:
-            earned = (now_ms - self._filled_at_ms) * self._per_second
-            self._tokens = min(self._per_second * MS_PER_S, self._tokens + earned)
-            self._filled_at_ms = now_ms
-        if self._tokens < MS_PER_S:
+        if not self._bucket.has(1, now_ms):
             self.refused += 1
             return False
-        self._tokens -= MS_PER_S
+        self._bucket.spend(1, now_ms)
         return True
 
     def tell(self) -> None:
