@@ -153,6 +153,8 @@ def reason_of(plan: RulePlan, change: Change, scope: Scope) -> str:
     match change.cause:
         case "when":
             return plan.when_reason.tell(scope, condition.for_ms)
+        case "opening":
+            return f"active again: {plan.when_reason.tell(scope)}"
         case "clear":
             return plan.clear_reason.tell(scope, condition.clear_for_ms)
         case "auto_clear":

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Literal, NamedTuple
 
 from gateway.rules.instants import NEVER
+from gateway.rules.schedules import Gate
 from gateway.rules.spec import SEVERITIES, AlarmSpec, ConditionSpec, RuleSpec, Severity
 from gateway.rules.values import UNKNOWN, Value
 
@@ -25,6 +26,9 @@ class Phase(IntEnum):
     COUNTED = 4  # held long enough to count for `repeat`, and must be false before it counts again
 
 
+Cause = Literal["when", "opening", "clear", "levels", "auto_clear", "max_keys"]
+
+
 class Change(NamedTuple):
     """A step in the life of an alarm, the `n`-th of its rule and key.
 
@@ -37,12 +41,16 @@ class Change(NamedTuple):
     since_ms: int
     severity: Severity
     n: int
-    cause: Literal["when", "clear", "levels", "auto_clear", "max_keys"]
+    cause: Cause
 
 
 # Shared by all conditions that count none, and never changed: there may be very many.
 NO_HITS: list[int] = []
 NO_LEVELS: list[int | None] = []
+
+
+# Before rules had hours, nothing could be hidden.
+PACKED_BEFORE_HOURS = 11
 
 
 class ConditionPlan:
@@ -52,11 +60,13 @@ class ConditionPlan:
         "auto_clear_ms",
         "clear_for_ms",
         "for_ms",
+        "gate",
         "has_clear",
         "is_armed_at_first",
         "levels",
         "max_gap_ms",
         "on_unknown",
+        "raises_at_opening",
         "repeat_times",
         "repeat_within_ms",
         "severity",
@@ -72,6 +82,8 @@ class ConditionPlan:
         self.on_unknown = condition.on_unknown
         self.repeat_times = condition.repeat_times
         self.repeat_within_ms = condition.repeat_within_ms
+        self.gate = Gate(rule.active, rule.schedules) if rule.active is not None else None
+        self.raises_at_opening = rule.at_opening == "raise"
         self.is_armed_at_first = rule.arm == "level"
         self.severity: Severity = alarm.severity
         self.auto_clear_ms = alarm.auto_clear_ms
@@ -89,9 +101,11 @@ class Condition:
         "due_ms",
         "hits",
         "is_armed",
+        "is_hidden",
         "level_starts",
         "looked_ms",
         "n",
+        "opening_ms",
         "phase",
         "plan",
         "seen_ms",
@@ -109,6 +123,9 @@ class Condition:
         self.seen_ms = self.true_ms = self.looked_ms = 0
         self.severity: Severity = plan.severity
         self.is_armed = plan.is_armed_at_first
+        # Raised while the rule was not active: nobody has heard of it.
+        self.is_hidden = False
+        self.opening_ms = NEVER
         self.hits: list[int] = NO_HITS
         self.level_starts: list[int | None] = (
             [None] * len(plan.levels) if plan.levels else NO_LEVELS
@@ -117,7 +134,7 @@ class Condition:
     @property
     def is_active(self) -> bool:
         """Whether the alarm is up."""
-        return self.phase in (Phase.RAISED, Phase.CLEARING)
+        return self.phase in (Phase.RAISED, Phase.CLEARING) and not self.is_hidden
 
     @property
     def is_blank(self) -> bool:
@@ -192,6 +209,8 @@ class Condition:
             change = self._clear(moment_ms, "clear")
         elif self._auto_clear_due() == moment_ms:
             change = self._clear(moment_ms, "auto_clear")
+        elif self.opening_ms == moment_ms:
+            change = self._open(moment_ms)
         else:
             change = self._regrade(moment_ms)
         self.due_ms = self._next_due()
@@ -239,9 +258,28 @@ class Condition:
             self.since_ms = self.hits[0]
             self.hits = NO_HITS
         self.phase = Phase.RAISED
+        gate = plan.gate
+        if gate is not None and not gate.is_open(time_ms):
+            self.is_hidden = True
+            self.looked_ms = time_ms
+            self.opening_ms = gate.next_opening_ms(time_ms) if plan.raises_at_opening else NEVER
+            return None
+        return self._raise(time_ms, "when")
+
+    def _raise(self, time_ms: int, cause: Literal["when", "opening"]) -> Change:
         self.n += 1
         self.severity = self._grade(time_ms)
-        return self._change("raised", time_ms, "when")
+        return self._change("raised", time_ms, cause)
+
+    def _open(self, time_ms: int) -> Change | None:
+        """The rule has become active while the condition holds."""
+        gate = self.plan.gate
+        if gate is not None and not gate.is_open(time_ms):
+            self.opening_ms = gate.next_opening_ms(time_ms)  # its hours have changed since
+            return None
+        self.is_hidden = False
+        self.opening_ms = NEVER
+        return self._raise(time_ms, "opening")
 
     def _begin_clearing(self, time_ms: int) -> Change | None:
         if self.plan.clear_for_ms == 0:
@@ -254,6 +292,10 @@ class Condition:
         self, time_ms: int, cause: Literal["clear", "auto_clear", "max_keys"]
     ) -> Change | None:
         self.phase = Phase.IDLE
+        if self.is_hidden:
+            self.is_hidden = False
+            self.opening_ms = NEVER
+            return None
         return self._change("cleared", time_ms, cause)
 
     def _reset(self) -> None:
@@ -295,7 +337,7 @@ class Condition:
         self,
         event: Literal["raised", "changed", "cleared"],
         time_ms: int,
-        cause: Literal["when", "clear", "levels", "auto_clear", "max_keys"],
+        cause: Cause,
     ) -> Change:
         return Change(event, time_ms, self.since_ms, self.severity, self.n, cause)
 
@@ -303,12 +345,12 @@ class Condition:
         if self.phase is Phase.PENDING:
             gap_over_ms = self.seen_ms + self.plan.max_gap_ms + 1
             return min(self.since_ms + self.plan.for_ms, gap_over_ms)
-        if not self.is_active:
+        if self.phase not in (Phase.RAISED, Phase.CLEARING):
             return NEVER
-        due_ms = self._auto_clear_due()
+        due_ms = min(self._auto_clear_due(), self.opening_ms)
         if self.phase is Phase.CLEARING:
             due_ms = min(due_ms, self.clearing_ms + self.plan.clear_for_ms)
-        return min(due_ms, self._level_due())
+        return due_ms if self.is_hidden else min(due_ms, self._level_due())
 
     def _auto_clear_due(self) -> int:
         after_ms = self.plan.auto_clear_ms
@@ -338,6 +380,8 @@ class Condition:
             self.is_armed,
             self.hits,
             self.level_starts,
+            self.is_hidden,
+            self.opening_ms,
         ]
 
     def unpack(self, packed: list[Value]) -> None:
@@ -349,6 +393,8 @@ class Condition:
         self.hits = packed[9] or NO_HITS
         if self.level_starts and len(packed[10]) == len(self.level_starts):
             self.level_starts = list(packed[10])
+        if len(packed) > PACKED_BEFORE_HOURS:
+            self.is_hidden, self.opening_ms = packed[11:13]
         self.due_ms = self._next_due()
 
     def unpack_alarm(self, packed: list[Value]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.documents import Section, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid
 from gateway.rules.checks import Written, check_set
-from gateway.rules.reading.anatomy import digest_of
+from gateway.rules.reading.anatomy import digest_of, schedules_of
 from gateway.rules.reading.reader import Reader
 from gateway.rules.reading.references import read_lookups, read_schedules, read_zones
 from gateway.rules.reading.rules import References, RuleReader, read_defaults
@@ -96,7 +96,11 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
         raise DocumentInvalid(sorted(found, key=lambda complaint: complaint[:3]))
     return RuleSet(
         tuple(
-            replace(rule, source_hash=digest_of(rule, references.zones, references.schedules))
+            replace(
+                rule,
+                source_hash=digest_of(rule, references.zones, references.schedules),
+                schedules=schedules_of(rule, references.schedules),
+            )
             for rule, _ in written
         ),
         references.lookups,

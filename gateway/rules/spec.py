@@ -404,6 +404,7 @@ class RuleSpec:
     publish: tuple[PublishSpec, ...] = ()
     suppress: SuppressSpec = field(default_factory=SuppressSpec)
     prelude: tuple[LetSpec | StatefulCall, ...] = ()
+    schedules: tuple[Schedule, ...] = ()  # those whose names it reads
     source_hash: str = ""
     path: str = ""
     line: int = 0

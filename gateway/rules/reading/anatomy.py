@@ -15,7 +15,17 @@ from gateway.rules.spec import RuleSpec, Schedule, Zone
 
 # What only people read, where it is written, and what follows from the rest.
 MEANINGLESS: Final = frozenset(
-    {"title", "description", "tags", "path", "line", "prelude", "source_hash", "enabled"}
+    {
+        "title",
+        "description",
+        "tags",
+        "path",
+        "line",
+        "prelude",
+        "source_hash",
+        "enabled",
+        "schedules",
+    }
 )
 LANGUAGE: Final = 1
 
@@ -50,18 +60,23 @@ def zones_of(rule: RuleSpec) -> set[str]:
     }
 
 
+def schedules_of(rule: RuleSpec, schedules: Mapping[str, Schedule]) -> tuple[Schedule, ...]:
+    """The schedules whose names a rule reads, by name."""
+    names = {name for part in expressions_of(rule) for name in part.names}
+    return tuple(schedules[name] for name in sorted(names & schedules.keys()))
+
+
 def digest_of(rule: RuleSpec, zones: Mapping[str, Zone], schedules: Mapping[str, Schedule]) -> str:
     """A text that is equal for two rules if, and only if, they mean the same.
 
     Spacing, brackets and order of keys don't count, nor do title, description and place; the zones
     and schedules that the rule names do.
     """
-    names = {name for part in expressions_of(rule) for name in part.names}
     meaning = {
         "language": LANGUAGE,
         "rule": _plain_form(rule),
         "zones": [_plain_form(zones[name]) for name in sorted(zones_of(rule))],
-        "schedules": [_plain_form(schedules[name]) for name in sorted(names & schedules.keys())],
+        "schedules": [_plain_form(one) for one in schedules_of(rule, schedules)],
     }
     encoded = json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()
     return hashlib.sha256(encoded).hexdigest()[:32]
