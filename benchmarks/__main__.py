@@ -10,17 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.ingest.generator import LoadFailed
-from benchmarks.ingest.load import Load
 from benchmarks.machine import DiskRefused, Machine, describe_machine
 from benchmarks.plan import Plan
 from benchmarks.report import Report, write_json
 from benchmarks.servers import ServerFailed
+from firmware_sim.load import IngestLoad
+from gateway.errors import PenstockError
 
 SCENARIOS = {
     "ingest": "benchmarks.ingest.scenario",
     "latency": "benchmarks.latency",
     "idle": "benchmarks.idle",
+    "fanout": "benchmarks.fanout",
+    "connect": "benchmarks.connect",
+    "storm": "benchmarks.storm",
+    "connections": "benchmarks.connections",
+    "drain": "benchmarks.drain",
     "store": "benchmarks.store",
     "rules": "benchmarks.rules",
 }
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{machine}\n")
             plan = build_plan(options, Path(directory))
             reports = [run(name, plan, machine) for name in names]
-        except (DiskRefused, ServerFailed, LoadFailed) as error:
+        except (DiskRefused, ServerFailed, PenstockError) as error:
             print(f"benchmarks: {error}", file=sys.stderr)
             return 1
     return 0 if all(target.is_met for report in reports for target in report.targets) else 1
@@ -58,6 +63,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, default=BUILD, help="where the logs go; a disk")
     parser.add_argument(
+        "--against", type=Path, help="another checkout, whose gateway is measured as well"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="one short round of each: no figures to quote"
     )
     return parser.parse_args(arguments)
@@ -65,17 +73,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def build_plan(options: argparse.Namespace, directory: Path) -> Plan:
     """Turn the command line into a plan."""
-    load = Load(
+    load = IngestLoad(
         connections=options.connections,
         window=options.window,
         payload_bytes=options.payload,
         measured_s=options.seconds,
         seed=options.seed,
     )
-    plan = Plan(directory=directory, load=load, rounds=options.rounds)
+    plan = Plan(directory=directory, load=load, rounds=options.rounds, against=options.against)
     if options.quick:
         return replace(
-            plan, load=replace(load, warm_up_s=0.5, measured_s=1.0), rounds=1, idle_s=2.0
+            plan,
+            load=replace(load, warm_up_s=0.5, measured_s=1.0),
+            rounds=1,
+            idle_s=2.0,
+            is_quick=True,
         )
     return plan
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from dataclasses import asdict, replace
 
+from benchmarks.comparing import brokers
 from benchmarks.ingest.measurement import Result, measure_server
 from benchmarks.ingest.scenario import median
 from benchmarks.machine import sync_times_us
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Target
-from benchmarks.servers import Mosquitto, Penstock, Server
+from benchmarks.servers import Penstock
 
 SYNC_RATIO_MAX = 3.0
 SYNC_PROBES = 500
@@ -19,7 +20,7 @@ SYNC_PROBES = 500
 def run(plan: Plan) -> Report:
     """Measure syncs and acks in turn, round by round, and compare their medians."""
     load = replace(plan.load, connections=1, window=1)
-    servers: list[Server] = [server for server in (Penstock(), Mosquitto()) if server.is_installed]
+    servers = brokers(plan)
     syncs_us: list[float] = []
     results: dict[str, list[Result]] = {server.name: [] for server in servers}
     for round_no in range(plan.rounds):

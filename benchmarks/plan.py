@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ingest.load import Load
+from firmware_sim.load import IngestLoad
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The load, how often each measurement is repeated, and the directory that holds the logs."""
+    """The load, how often each measurement is repeated, and the directory that holds the logs.
+
+    `against` is another checkout, whose gateway is measured in the same rounds.
+    """
 
     directory: Path
-    load: Load
+    load: IngestLoad
     rounds: int = 3
     idle_s: float = 10.0
+    is_quick: bool = False
+    against: Path | None = None

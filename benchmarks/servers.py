@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -15,9 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ingest.packets import CONNACK_ACCEPTED, connect_packet
+from firmware_sim.load import CONNACK_ACCEPTED, connect_packet
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent
 START_S_MAX = 20.0
 STOP_S_MAX = 20.0
 RETRY_S = 0.002
@@ -43,6 +44,8 @@ class Server(ABC):
     name: str
     keeps_events = False
 
+    checkout = REPOSITORY
+
     @property
     def is_installed(self) -> bool:
         return True
@@ -57,6 +60,12 @@ class Penstock(Server):
 
     name = "penstock"
     keeps_events = True
+
+    def __init__(self, checkout: Path = REPOSITORY) -> None:
+        """Start the gateway of `checkout`."""
+        self.checkout = checkout.resolve()
+        if self.checkout != REPOSITORY:
+            self.name = f"penstock at {checkout.name}"
 
     def command(self, directory: Path, port: int) -> list[str]:
         place = ["--data", str(directory / "log"), "--host", "127.0.0.1", "--port", str(port)]
@@ -117,6 +126,12 @@ class Sink(Server):
         return [sys.executable, "-m", "benchmarks.ingest.sink", str(port)]
 
 
+def allow_many_files() -> None:
+    """Let this process, and what it starts, open as many files as the user may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def free_port() -> int:
     """A port of the loopback interface that nothing listens on."""
     with socket.socket() as probe:
@@ -143,7 +158,8 @@ def running(server: Server, on_disk: Path) -> Iterator[Running]:
                 stdout=output,
                 stderr=output,
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                preexec_fn=allow_many_files,
+                env={**os.environ, "PYTHONPATH": str(server.checkout)},
             )
         try:
             wait_until_accepting(child, port, output_path)

@@ -24,7 +24,8 @@ GENERATOR_SHARE_MAX = 0.95
 
 def run(plan: Plan) -> Report:
     """Measure every installed server, interleaved, and judge Penstock by issue 2."""
-    servers: list[Server] = [Sink(), Penstock(), Mosquitto(), Amqtt()]
+    others = [] if plan.against is None else [Penstock(plan.against)]
+    servers: list[Server] = [Sink(), Penstock(), *others, Mosquitto(), Amqtt()]
     installed = [server for server in servers if server.is_installed]
     results: dict[str, list[Result]] = {server.name: [] for server in installed}
     for round_no in range(plan.rounds):

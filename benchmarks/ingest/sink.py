@@ -10,7 +10,7 @@ import select
 import socket
 import sys
 
-from benchmarks.ingest.packets import CONNACK_ACCEPTED
+from firmware_sim.load import CONNACK_ACCEPTED
 
 ACKS = b"\x40\x02\x00\x01" * 4096
 RECEIVE_BYTES = 1 << 18

@@ -6,17 +6,17 @@ import random
 
 import pytest
 
-from benchmarks.ingest.load import Load
 from benchmarks.ingest.measurement import measure_server
-from benchmarks.ingest.packets import build_ring, telemetry_payload
 from benchmarks.machine import DiskRefused, mount_of, mounts, require_disk
 from benchmarks.servers import Sink
+from firmware_sim.load import IngestLoad, build_ring
+from firmware_sim.load.packets import telemetry_payload
 from tests.harness.raw_client import PUBLISH, decode_packet
 
 
 @pytest.mark.parametrize("window", [1, 50])
 def test_every_message_is_acknowledged_and_timed(tmp_path, window):
-    load = Load(connections=5, window=window, warm_up_s=0.1, measured_s=0.2)
+    load = IngestLoad(connections=5, window=window, warm_up_s=0.1, measured_s=0.2)
     result = measure_server(Sink(), load, tmp_path)
     assert result.messages_per_s > 0
     assert result.unacknowledged == 0
@@ -24,7 +24,7 @@ def test_every_message_is_acknowledged_and_timed(tmp_path, window):
 
 
 def test_a_ring_holds_valid_publishes_with_changing_content():
-    ring = build_ring(3, window=10, payload_bytes=120, seed=1)
+    ring = build_ring("bench/a", window=10, payload_bytes=120, seed=1)
     rest, bodies = ring.encoded, []
     while rest:
         packet, end = decode_packet(rest)
