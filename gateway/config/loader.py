@@ -221,6 +221,10 @@ SESSION_LIMITS: dict[str, tuple[str, Reader]] = {
     "subscriptions": ("subscriptions_max", lambda s, k: s.integer(k, least=1)),
     "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=128)),
     "topic_aliases": ("topic_alias_maximum", lambda s, k: s.integer(k, least=0, most=0xFFFF)),
+    "keep_alive": (
+        "keep_alive_s_max",
+        lambda s, k: s.duration_ms(k, least=1_000, most=65_535_000) // 1_000,
+    ),
     "session_expiry": ("session_expiry_ms_max", lambda s, k: s.duration_ms(k)),
 }
 RETAINED_LIMITS: dict[str, tuple[str, Reader]] = {

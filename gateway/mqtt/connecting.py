@@ -261,10 +261,11 @@ def encode_connack(packet: Connack, version: int) -> bytes:
     return encode_plain_frame(PacketType.CONNACK, flags, encode_byte(return_code))
 
 
-def encode_refusal(reason_code: int, version: int) -> bytes:
+def encode_refusal(reason_code: int, version: int, properties: Properties = NO_PROPERTIES) -> bytes:
     """The CONNACK that refuses a CONNECT, in the form that a client of that version can read.
 
-    `version` is what `announced_version` found, also one that we don't speak. Empty when nothing
+    `version` is what `announced_version` found, also one that we don't speak; `properties` are for
+    MQTT 5, and left out below it. Empty when nothing
     should be sent: it was 0, or 3.1.1 has no return code for the reason. What a CONNACK of MQTT 5
     has no reason code for is an unspecified error.
     """
@@ -273,7 +274,7 @@ def encode_refusal(reason_code: int, version: int) -> bytes:
     if version >= ProtocolVersion.V5:
         known = reason_code in REASON_CODES_ALLOWED[PacketType.CONNACK, Sender.SERVER]
         said = ReasonCode(reason_code) if known else ReasonCode.UNSPECIFIED_ERROR
-        return encode_connack(Connack(reason_code=said), ProtocolVersion.V5)
+        return encode_connack(Connack(reason_code=said, properties=properties), ProtocolVersion.V5)
     if connack_return_code(reason_code) is None:  # [MQTT311-3.2.2-6] [MQTT311-3.1.4-1]
         return b""
     # [MQTT311-3.1.2-2] [MQTT311-3.1.3-9]

@@ -27,7 +27,9 @@ from gateway.session import Grant, Outgoing, Position, Terms, current_properties
 from gateway.store import StreamStore
 
 LOG = logging.getLogger(__name__)
-TOPICS_CACHED_MAX = 100_000
+# About what a topic costs in the table of terms beside its name, and each subscriber of it.
+TERMS_BYTES = 250
+TERMS_BYTES_MAX = 64 << 20
 YIELD_EVERY = 500
 NOBODY: Mapping[Subscriber, Terms] = {}
 
@@ -52,6 +54,7 @@ class Fanout:
         self.latest = LatestOffsets()
         self.delivered = 0
         self._terms_by_topic: dict[str, Mapping[Subscriber, Terms]] = {}
+        self._terms_bytes = 0
         self._generation = -1
         self._touched: dict[Subscriber, None] = {}
 
@@ -79,17 +82,16 @@ class Fanout:
 
     def terms_of(self, topic: str) -> Mapping[Subscriber, Terms]:
         """Every subscriber of a topic, with its terms; kept until a subscription changes."""
-        if (
-            self._generation != self.tree.generation
-            or len(self._terms_by_topic) > TOPICS_CACHED_MAX
-        ):
+        if self._generation != self.tree.generation or self._terms_bytes > TERMS_BYTES_MAX:
             self._terms_by_topic.clear()
+            self._terms_bytes = 0
             self._generation = self.tree.generation
         terms = self._terms_by_topic.get(topic)
         if terms is None:
             grants = self.tree.match(topic)
             terms = {one: Terms.of(found) for one, found in grants.items()} or NOBODY
             self._terms_by_topic[topic] = terms
+            self._terms_bytes += len(topic) + TERMS_BYTES * (1 + len(terms))
         return terms
 
     def _spread(self, batch: RecordBatch) -> None:
@@ -128,8 +130,13 @@ class Fanout:
     ) -> None:
         touched = self._touched
         for subscriber, terms in terms_by_subscriber.items():
-            if not subscriber.is_live or (terms.no_local and client == subscriber.client_id):
+            if not subscriber.is_live:
                 continue
+            if terms.no_local:
+                own = terms.for_message_of(client, subscriber.client_id)
+                if own is None:
+                    continue
+                terms = own
             if subscriber.is_clogged:
                 if message.qos == 0 or terms.qos == 0:
                     subscriber.delivery.dropped += 1
@@ -169,18 +176,23 @@ class Fanout:
         Spec: MQTT5 §4.4, §4.6 [MQTT5-4.6.0-1], MQTT311 §4.6 [MQTT311-4.6.0-1]
         """
         delivery = subscriber.delivery
-        for packet_id, position in list(subscriber.state.in_flight.items()):
+        # [MQTT5-3.3.4-10]: a PUBREL needs no room.
+        delivery.repeat_releases()
+        in_flight = list(subscriber.state.in_flight.items())
+        delivery.unrepeated = len(in_flight)
+        for packet_id, position in in_flight:
+            await subscriber.wait_to_repeat()
             found = await self.find(position)
             if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
                 subscriber.state.in_flight.pop(packet_id, None)
+                delivery.unrepeated -= 1
                 continue
             topic, _, message = found
             terms = self.terms_of(topic).get(subscriber) or Terms(
                 position.qos, no_local=False, retain_as_published=False, subscription_ids=b""
             )
             delivery.repeat(message, terms, packet_id, position.qos)
-        delivery.repeat_releases()
         subscriber.flush()
 
     async def find(self, position: Position) -> tuple[str, str, Outgoing] | None:
@@ -245,9 +257,9 @@ class Fanout:
         for run in batch.runs:
             for index, origin in enumerate(run.origins):
                 terms = self.terms_of(origin.topic).get(subscriber)
-                if terms is not None and not (
-                    terms.no_local and run.client == subscriber.client_id
-                ):
+                if terms is not None:
+                    terms = terms.for_message_of(run.client, subscriber.client_id)
+                if terms is not None:
                     message = self.message(run, index)
                     if message is not None:
                         positions[slot] = offset

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import MqttError, StoreError
@@ -24,10 +24,12 @@ from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.ingest import Ingest
 from gateway.server.options import ServerOptions
+from gateway.server.quotas import Quotas
 from gateway.server.replaying import replay
 from gateway.server.sessions import Sessions
 from gateway.server.sharing import SharedGroups
 from gateway.server.subscriber import Slot, Subscriber
+from gateway.server.takeovers import Takeovers
 from gateway.session import (
     ConnectRefused,
     Grant,
@@ -46,6 +48,13 @@ CLOSE_WITHIN_MS = 10_000
 SPARE_CONNECTIONS_MIN = 16
 
 
+class UnansweredPublishes(MqttError):
+    """The log can be written again, and the client waits for acknowledgements that never come."""
+
+    def __init__(self) -> None:
+        super().__init__("it may send again what the full disk refused", ReasonCode.QUOTA_EXCEEDED)
+
+
 class Hub:
     """The clients of one gateway."""
 
@@ -53,6 +62,7 @@ class Hub:
         self, options: ServerOptions, clock: Clock, ingest: Ingest, fanout: Fanout
     ) -> None:
         self.options = options
+        self.counters = ingest.counters
         self.clock = clock
         self.ingest = ingest
         self.fanout = fanout
@@ -60,13 +70,26 @@ class Hub:
         self._connections_by_client_id: dict[str, Connection] = {}
         self.sessions = Sessions(clock, ingest, self._subscriber_of, self._positions_of)
         self.shared = SharedGroups(fanout, is_ordered=options.shared_order == "ordered")
+        self.quotas = Quotas(options.quota, clock, ingest.counters)
+        self.takeovers = Takeovers(options.flapping, clock, self._admit)
         self._is_stopping = False
         self.failures = 0
+        ingest.on_recovered = self._send_back_the_unanswered
 
     @property
     def connected(self) -> int:
         """How many clients have been accepted and are still here."""
         return len(self._connections_by_client_id)
+
+    @property
+    def connections(self) -> Collection[Connection]:
+        """Every network connection, also those that have not said CONNECT."""
+        return self._connections
+
+    @property
+    def clients(self) -> Collection[Connection]:
+        """The connections of the clients that have been accepted."""
+        return self._connections_by_client_id.values()
 
     def assign_client_id(self) -> str:
         """Make up an identifier for a client that has none [MQTT5-3.1.3-7] [MQTT311-3.1.3-6]."""
@@ -76,6 +99,7 @@ class Hub:
         """Take note of a new network connection."""
         connection.opened_at_ms = connection.heard_at_ms = self.clock.monotonic_ms()
         self._connections.add(connection)
+        self.counters.connections_opened += 1
         # Some room above the limit, so that the clients just beyond it are told why.
         room = max(SPARE_CONNECTIONS_MIN, self.options.connections_max // 4)
         if self._is_stopping or len(self._connections) > self.options.connections_max + room:
@@ -84,16 +108,25 @@ class Hub:
     def discard(self, connection: Connection) -> None:
         """Forget a network connection that is gone."""
         self._connections.discard(connection)
+        self.takeovers.forget(connection)
 
     def note_failure(self, connection: Connection, error: MqttError) -> None:
         """Count a client that broke a rule; the log says which and how."""
         self.failures += 1
-        client_id = connection.session.client_id or "a client that did not connect"
-        LOG.info("closing %s: %s", client_id, error)
+        client_id = connection.session.client_id
+        name = f"'{client_id}'" if client_id else "a client that did not connect"
+        LOG.info("closing %s at %s: %s", name, connection.peer, error)
 
     # -- effects of sessions
 
-    def open(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused:
+    def open(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused | None:
+        """Let a client in, or not; None when it waits, because others fight over its identifier."""
+        earlier = self._connections_by_client_id.get(wish.client_id)
+        if earlier is not None and self.takeovers.is_contested(wish.client_id):
+            return self.takeovers.let_wait(connection, wish)
+        return self._admit(connection, wish)
+
+    def _admit(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused:
         """Find or make the state of a client, after ending any other connection of it.
 
         Spec: MQTT5 §3.1.2.4 [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.4-3],
@@ -101,6 +134,8 @@ class Hub:
         """
         earlier = self._connections_by_client_id.get(wish.client_id)
         if earlier is not None:
+            self.counters.takeovers += 1
+            self.takeovers.note(wish.client_id, earlier, connection)
             earlier.perform(TakenOver())
         elif len(self._connections_by_client_id) >= self.options.connections_max:
             return ConnectRefused(ReasonCode.SERVER_BUSY)
@@ -114,6 +149,9 @@ class Hub:
         state.will = None
         state.expiry_ms = wish.expiry_ms
         self._connections_by_client_id[wish.client_id] = connection
+        connection.quota = self.quotas.throttle(wish.client_id, connection)
+        self.counters.clients_accepted += 1
+        self.counters.clients_maximum = max(self.counters.clients_maximum, self.connected)
         return Opened(state, is_present)
 
     def _end(self, state: SessionState) -> None:
@@ -132,7 +170,7 @@ class Hub:
 
     def attach(self, connection: Connection) -> None:
         """Make a connection that was just accepted a reader of the log."""
-        subscriber = Subscriber(connection.session, connection.write, self.sessions.save)
+        subscriber = Subscriber(connection.session, connection.deliver, self.sessions.save)
         subscriber.abort = connection.abort
         connection.subscriber = subscriber
         state = subscriber.state
@@ -219,6 +257,7 @@ class Hub:
         if subscriber is not None:
             for topic_filter in topic_filters:
                 self._cease(subscriber, Grant(topic_filter, 0))
+                self._begin_others(subscriber, Grant(topic_filter, 0))
                 self._release(subscriber.client_id, Grant(topic_filter, 0))
 
     def _cease(self, subscriber: Subscriber, grant: Grant) -> None:
@@ -230,9 +269,16 @@ class Hub:
             self.shared.leave(subscriber, grant.topic_filter)
             return
         self.fanout.tree.remove(grant.pattern, subscriber)
-        plain = subscriber.state.grants_by_filter.get(grant.pattern)
-        if plain is not None and plain.topic_filter != grant.topic_filter:
-            self.fanout.tree.add(grant.pattern, subscriber, plain)
+
+    def _begin_others(self, subscriber: Subscriber, ceased: Grant) -> None:
+        """Deliver on by the other grants for the same topics, live or replayed to the end."""
+        for grant in subscriber.state.grants_by_filter.values():
+            if (
+                grant.pattern == ceased.pattern
+                and not (grant.is_shared or ceased.is_shared)
+                and grant.topic_filter not in subscriber.replaying
+            ):
+                self.fanout.tree.add(grant.pattern, subscriber, grant)
 
     def publish_will(self, state: SessionState, will: Will) -> None:
         """Publish a will, now or after its delay.
@@ -251,9 +297,12 @@ class Hub:
         """
         if self._connections_by_client_id.get(state.client_id) is connection:
             del self._connections_by_client_id[state.client_id]
+        if connection.quota is not None:
+            connection.quota.close()
         subscriber = connection.subscriber
         connection.subscriber = None
         if subscriber is not None:
+            self.counters.deliveries_dropped += subscriber.delivery.dropped
             state.positions = dict(self.fanout.positions_of(subscriber))
             state.replays = {name: dict(own) for name, own in subscriber.replays.items()}
             subscriber.leave()
@@ -288,7 +337,10 @@ class Hub:
         now_ms = self.clock.monotonic_ms()
         for connection in list(self._connections):
             self._check(connection, now_ms)
+        self.quotas.sweep()
+        self.takeovers.sweep()
         for state in self.sessions.expire():
+            self.counters.sessions_expired += 1
             for grant in state.grants_by_filter.values():
                 self._release(state.client_id, grant)
         puts = self.shared.changes()
@@ -301,7 +353,7 @@ class Hub:
                 self.ingest.save(subscriber.state)
 
     def _check(self, connection: Connection, now_ms: int) -> None:
-        if connection.was_heard or connection.is_paused:
+        if connection.was_heard or connection.is_held_back:
             connection.was_heard = False
             connection.heard_at_ms = now_ms
         if connection.closing_since_ms is not None:
@@ -321,11 +373,20 @@ class Hub:
 
     def _is_stuck(self, connection: Connection, now_ms: int) -> bool:
         """Whether half a packet has been lying here for too long."""
-        if connection.partial_since_ms is None or connection.is_paused:
+        if connection.partial_since_ms is None or connection.is_held_back:
             return False
         # A byte a millisecond on top: a large payload on a slow line is no attack.
         allowed_ms = self.options.packet_within_ms + connection.partial_bytes
         return now_ms - connection.partial_since_ms > allowed_ms
+
+    def _send_back_the_unanswered(self) -> None:
+        """Close clients of 3.1.1 that were refused in silence: they come back and send again.
+
+        Spec: MQTT311 §4.4 [MQTT311-4.4.0-1]
+        """
+        for connection in list(self.clients):
+            if connection.has_unanswered:
+                connection.fail(UnansweredPublishes())
 
     def pause(self) -> None:
         """Read nothing more from anyone: what has arrived is all there will be."""

@@ -17,6 +17,7 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.events import Flag, Run
+from gateway.metrics import Counters
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
 from gateway.server.options import ServerOptions
@@ -78,6 +79,7 @@ class Ingest:
         options: ServerOptions,
     ) -> None:
         self._store = store
+        self.counters = Counters()
         self._router = router
         self._clock = clock
         self._retained = retained
@@ -97,7 +99,10 @@ class Ingest:
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.repeats = Repeats(options.repeat_window_ms)
         self._knows_sequences = False
+        self.on_recovered: Callable[[], None] | None = None
+        self._has_refused = False
         self.uncommitted_bytes = 0
+        self.commit_ms = self.commit_ms_max = 0.0
         self.accepted = 0
         self.refused = 0
 
@@ -173,7 +178,9 @@ class Ingest:
         if len(batch.topics) == 1:
             LOG.info("refused a message of '%s': %s", state.client_id, error)
             self.refused += 1
-            refusal = AppendRefused(batch.packet_ids, batch.received_ids, error.reason_code)
+            refusal = AppendRefused(
+                batch.packet_ids, batch.received_ids, error.reason_code, str(error)
+            )
             publisher.perform(refusal)
             return
         for single in batch.singles():
@@ -237,8 +244,9 @@ class Ingest:
             return
         if submissions:
             commit = self._append(submissions)
+            begun_s = asyncio.get_running_loop().time()
             self._commits.add(commit)
-            commit.add_done_callback(lambda done: self._committed(done, submissions))
+            commit.add_done_callback(lambda done: self._committed(done, submissions, begun_s))
 
     def _append(self, submissions: list[Submission]) -> asyncio.Future[Committed]:
         runs = [run for submission in submissions for run in submission.runs]
@@ -254,12 +262,15 @@ class Ingest:
                 puts.append(self.write_state(state, list(receiving)))
         return asyncio.ensure_future(self._store.append(runs, puts))
 
-    def _committed(self, commit: asyncio.Future[Committed], submissions: list[Submission]) -> None:
+    def _committed(
+        self, commit: asyncio.Future[Committed], submissions: list[Submission], begun_s: float
+    ) -> None:
         self._commits.discard(commit)
         if commit.cancelled():
             return
         error = commit.exception()
         if error is None:
+            self._note_commit((asyncio.get_running_loop().time() - begun_s) * 1_000)
             self._acknowledge(submissions, commit.result())
         elif isinstance(error, StoreUnavailable):
             self._hold(submissions, error)
@@ -268,6 +279,12 @@ class Ingest:
         else:
             raise error
         self._settle()
+
+    def _note_commit(self, took_ms: float) -> None:
+        self.counters.commits += 1
+        self.counters.commit_ms_total += took_ms
+        self.commit_ms = took_ms
+        self.commit_ms_max = max(self.commit_ms_max, took_ms)
 
     def _acknowledge(self, submissions: list[Submission], committed: Committed) -> None:
         """Tell everyone what is durable: one answer a publisher, but one a packet for receipts."""
@@ -286,11 +303,17 @@ class Ingest:
                 earlier = answers.get(publisher)
                 answers[publisher] = answer if earlier is None else _joined(earlier, answer)
         for publisher, answer in answers.items():
-            if answer.packet_ids or answer.received_ids:
+            acknowledged = len(answer.packet_ids) + len(answer.received_ids)
+            if acknowledged:
+                # They leave in one write, which counts for itself.
+                self.counters.answers_sent += acknowledged - 1
                 publisher.perform(answer)
         for submission in submissions:
             self._finish(submission)
         self._resume()
+        if self._has_refused and committed.base_offsets and self.on_recovered is not None:
+            self._has_refused = False
+            self.on_recovered()
 
     def _count(
         self, submission: Submission, base_offsets: Iterator[int]
@@ -383,6 +406,7 @@ class Ingest:
     def _refuse_held(self) -> None:
         """Give up what publishers can send again; keep what only the gateway knows, bounded."""
         submissions, self._held = self._held, []
+        self._has_refused = True
         for submission in submissions:
             if submission.publisher is not None:
                 self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)

@@ -18,6 +18,9 @@ from gateway.session import Grant, Position, Terms
 from gateway.store import Place, offsets_at, parse_place
 
 LOG = logging.getLogger(__name__)
+# About what a topic costs beside its name, and what one replay remembers of topics.
+TOPIC_BYTES = 150
+TOPICS_BYTES_MAX = 4 << 20
 
 
 def replay(
@@ -114,20 +117,21 @@ class Replay:
         self._terms = Terms.of([grant])
         self._positions = positions
         self._is_wanted_by_topic: dict[str, bool] = {}
+        self._topics_bytes = 0
 
     async def bring(self, batch: RecordBatch) -> None:
         """Send what matches in a batch, at the pace at which the client acknowledges."""
         slot = (batch.stream, batch.partition)
         offset = batch.base_offset
         for run in batch.runs:
-            is_own = self._terms.no_local and run.client == self._subscriber.client_id
+            terms = self._terms.for_message_of(run.client, self._subscriber.client_id)
             for index, origin in enumerate(run.origins):
-                if not is_own and self._wants(origin.topic):
+                if terms is not None and self._wants(origin.topic):
                     message = self._fanout.message(run, index)
                     if message is not None:
                         self._positions[slot] = offset
                         position = Position(*slot, offset, message.qos)
-                        await self._fanout.press(self._subscriber, message, self._terms, position)
+                        await self._fanout.press(self._subscriber, message, terms, position)
                 offset += 1
                 if offset % YIELD_EVERY == 0:
                     self._positions[slot] = offset
@@ -137,5 +141,9 @@ class Replay:
     def _wants(self, topic: str) -> bool:
         wanted = self._is_wanted_by_topic.get(topic)
         if wanted is None:
+            if self._topics_bytes > TOPICS_BYTES_MAX:
+                self._is_wanted_by_topic.clear()
+                self._topics_bytes = 0
+            self._topics_bytes += len(topic) + TOPIC_BYTES
             wanted = self._is_wanted_by_topic[topic] = matches(self._pattern, topic)
         return wanted

@@ -35,6 +35,9 @@ from gateway.store import Put, StreamStore, Tail
 LOG = logging.getLogger(__name__)
 TABLE = "shares"
 OWNERS_MAX = 100_000
+# About what a topic costs beside its name, and what one group remembers of topics.
+TOPIC_BYTES = 150
+TOPICS_BYTES_MAX = 16 << 20
 RETRY_S = 1.0
 
 
@@ -69,6 +72,7 @@ class SharedGroup:
         self._returned: list[Position] = []
         self._owners: dict[str, Owner] = {}
         self._is_wanted_by_topic: dict[str, bool] = {}
+        self._topics_bytes = 0
         self._changed = asyncio.Event()
         self._turn = 0
         self._task: asyncio.Task[None] | None = None
@@ -272,8 +276,10 @@ class SharedGroup:
     def _wants(self, topic: str) -> bool:
         wanted = self._is_wanted_by_topic.get(topic)
         if wanted is None:
-            if len(self._is_wanted_by_topic) > OWNERS_MAX:
+            if self._topics_bytes > TOPICS_BYTES_MAX:
                 self._is_wanted_by_topic.clear()
+                self._topics_bytes = 0
+            self._topics_bytes += len(topic) + TOPIC_BYTES
             wanted = self._is_wanted_by_topic[topic] = matches(self._pattern, topic)
         return wanted
 

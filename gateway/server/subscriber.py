@@ -107,6 +107,13 @@ class Subscriber:
             self._room.clear()
             await self._room.wait()
 
+    async def wait_to_repeat(self) -> None:
+        """Return when one more of what an earlier connection left may be sent again."""
+        while self.is_clogged or not self.delivery.has_room_to_repeat:
+            self.flush()
+            self._room.clear()
+            await self._room.wait()
+
     def start(self, task: asyncio.Task[None]) -> None:
         """Let a task work for this client until it is done or the client leaves."""
         self.tasks.add(task)

@@ -25,11 +25,14 @@ from gateway.session.state import Grant, Position, SessionState
 
 SECOND_MS = 1_000
 QOS_2 = 2
+# What the topics behind the aliases of one client may take; others go out by name.
+ALIASED_BYTES_MAX = 64 << 10
 
 
 class Terms(NamedTuple):
     """How one client gets the messages of one topic: all its matching grants taken together.
 
+    With `no_local`, what the client published itself goes out by `own` instead, or not at all.
     `tells_place` adds to each message, for MQTT 5, where in the log it lies.
 
     Spec: MQTT5 §3.3.4, MQTT311 §3.3.5 [MQTT311-3.3.5-1]
@@ -40,18 +43,29 @@ class Terms(NamedTuple):
     retain_as_published: bool
     subscription_ids: bytes
     tells_place: bool = False
+    own: Terms | None = None
 
     @classmethod
     def of(cls, grants: Sequence[Grant]) -> Terms:
-        """Merge the grants that match a topic: the highest QoS counts, every identifier is sent."""
+        """Merge the grants that match a topic: the highest QoS counts, every identifier is sent.
+
+        Spec: MQTT5 §3.3.4 [MQTT5-3.3.4-2] [MQTT5-3.3.4-3] [MQTT5-3.3.4-4], §3.8.3.1
+        """
+        # [MQTT5-3.8.3-3]
+        other = [grant for grant in grants if not grant.no_local]
         ids = (grant.subscription_id for grant in grants if grant.subscription_id is not None)
         return cls(
             max(grant.qos for grant in grants),
-            all(grant.no_local for grant in grants),
+            len(other) < len(grants),
             any(grant.retain_as_published for grant in grants),
             encode_properties(NO_PROPERTIES._replace(subscription_ids=tuple(ids))),
             any(grant.start for grant in grants),
+            cls.of(other) if 0 < len(other) < len(grants) else None,
         )
+
+    def for_message_of(self, publisher: str, client_id: str) -> Terms | None:
+        """The terms for what `publisher` published; None when `client_id` does not want it."""
+        return self.own if self.no_local and publisher == client_id else self
 
 
 def current_properties(properties: bytes, arrival_ms: int, now_ms: int) -> bytes | None:
@@ -132,9 +146,12 @@ class Delivery:
     QoS 2 message to a session that lives on: its identifier must be durable before the client has
     it.
     `dropped` counts the messages that this client could not take and will not get.
+    `unrepeated` says how many of those in flight are an earlier connection's and not yet sent on
+    this one.
     """
 
     __slots__ = (
+        "_aliased_bytes",
         "_aliases_by_topic",
         "_in_flight_max",
         "_packet_bytes_max",
@@ -144,6 +161,7 @@ class Delivery:
         "dropped",
         "must_save",
         "outbox",
+        "unrepeated",
     )
 
     def __init__(
@@ -160,6 +178,8 @@ class Delivery:
         self._packet_bytes_max = packet_bytes_max
         self._topic_alias_maximum = topic_alias_maximum
         self._aliases_by_topic: dict[bytes, bytes] = {}
+        self._aliased_bytes = 0
+        self.unrepeated = 0
         self.outbox: list[bytes] = []
         self.must_save = False
         self.dropped = 0
@@ -171,6 +191,14 @@ class Delivery:
         Spec: MQTT5 §4.9 [MQTT5-4.9.0-2]
         """
         return self._state.unacknowledged < self._in_flight_max
+
+    @property
+    def has_room_to_repeat(self) -> bool:
+        """Whether another message may be sent again: the client counts anew on each connection.
+
+        Spec: MQTT5 §4.9 [MQTT5-3.3.4-9] [MQTT5-4.9.0-1]
+        """
+        return len(self._state.in_flight) - self.unrepeated < self._in_flight_max
 
     def offer(
         self, message: Outgoing, terms: Terms, position: Position, *, is_retained: bool = False
@@ -202,6 +230,7 @@ class Delivery:
             return False
         if alias and not is_aliased:
             self._aliases_by_topic[message.topic] = alias
+            self._aliased_bytes += len(message.topic)
         if not qos:
             self.outbox.append(before)
             return True
@@ -219,7 +248,8 @@ class Delivery:
         alias = self._aliases_by_topic.get(topic)
         if alias is None:
             number = len(self._aliases_by_topic) + 1
-            if number > self._topic_alias_maximum:
+            size = self._aliased_bytes + len(topic)
+            if number > self._topic_alias_maximum or size > ALIASED_BYTES_MAX:
                 return b""
             alias = encode_properties(NO_PROPERTIES._replace(topic_alias=number))
         return alias
@@ -232,6 +262,13 @@ class Delivery:
         retain = message.flags & Flag.RETAIN if terms.retain_as_published else 0
         flags = qos << 1 | retain | Flag.DUP
         before, after = message.parts(self._version, flags, terms.subscription_ids)
+        self.unrepeated -= 1
+        size = len(before) + len(packet_id) + len(after)
+        if self._packet_bytes_max is not None and size > self._packet_bytes_max:
+            # This connection may take less than the one before [MQTT5-3.1.2-25].
+            del self._state.in_flight[packet_id]
+            self.dropped += 1
+            return
         self.outbox += (before, packet_id, after)
 
     def repeat_releases(self) -> None:

@@ -88,6 +88,7 @@ class ConnectRefused:
     """The answer to `OpenState` when this client may not connect."""
 
     reason_code: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ class AppendRefused:
     packet_ids: Sequence[bytes]
     received_ids: Sequence[bytes]
     reason_code: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,12 @@ class Failure:
     """The client broke the specification or a limit; `reason_code` is MQTT 5's for it.
 
     `announced_version` is what an unread CONNECT asked for, so that it can be refused in its form.
+    `reason` says it in words, for whoever reads the client's log.
     """
 
     reason_code: int
     announced_version: int = 0
+    reason: str = ""
 
 
 Input = (

@@ -16,17 +16,16 @@ fills it, and this machine empties it when acknowledgements come in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, ClassVar
 
 from gateway.mqtt import (
-    REASON_CODES_ALLOWED,
     Auth,
     Connack,
     Connect,
     Disconnect,
-    PacketType,
     Pingreq,
     Pingresp,
     Properties,
@@ -37,15 +36,14 @@ from gateway.mqtt import (
     Pubrec,
     Pubrel,
     ReasonCode,
-    Sender,
     Suback,
     Subscribe,
     Unsuback,
     Unsubscribe,
     Will,
     encode_packet,
-    encode_refusal,
 )
+from gateway.session.answering import Answers, reason_properties
 from gateway.session.effects import (
     CloseConnection,
     Effect,
@@ -77,15 +75,15 @@ from gateway.session.inputs import (
 )
 from gateway.session.options import SessionOptions
 from gateway.session.receiving import NO_PACKET_ID, Receiving
-from gateway.session.state import Grant, SessionState
-from gateway.session.subscribing import check_subscriptions
+from gateway.session.state import SessionState
+from gateway.session.subscribing import brings_retained, check_subscriptions
 
-NEVER_EXPIRES = 0xFFFFFFFF
 KEEP_ALIVE_S_MAX = 0xFFFF
 SECOND_MS = 1_000
 # What the gateway itself publishes has client ids such as $rules.
 RESERVED_PREFIX = "$"
 RECEIPTS_PROPERTY = "penstock-receipts"
+TOO_MANY_FILTERS = "the answer to so many topic filters is above your maximum packet size"
 
 
 class Phase(Enum):
@@ -112,7 +110,9 @@ class Session:
         self.packet_bytes_max: int | None = None
         self.topic_alias_maximum = 0
         self._receiving = Receiving(options, self.version, self.state)
+        self._answers = Answers(self.version)
         self._connect: Connect | None = None
+        self._connack = Connack()
         self._will: Will | None = None
 
     @property
@@ -134,7 +134,8 @@ class Session:
             return []
         kind = type(incoming)
         if self.phase is not Phase.CONNECTED and kind not in ACCEPTED_BEFORE[self.phase]:
-            # Nothing but CONNECT opens a conversation [MQTT5-3.1.0-1] [MQTT311-3.1.0-1].
+            # Nothing but CONNECT opens a conversation [MQTT5-3.1.0-1] [MQTT311-3.1.0-1], and what
+            # follows it counts only if it is accepted [MQTT5-3.1.4-6] [MQTT311-3.1.4-5].
             return self._fail(ReasonCode.PROTOCOL_ERROR)
         return self.ANSWERS[kind](self, incoming)
 
@@ -143,27 +144,42 @@ class Session:
     def _open(self, connect: Connect) -> list[Effect]:
         if self.phase is not Phase.AWAITING_CONNECT:
             # A second CONNECT is a protocol error [MQTT5-3.1.0-2] [MQTT311-3.1.0-2].
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
+            return self._fail(ReasonCode.PROTOCOL_ERROR, "a second CONNECT on one connection")
         self.version = connect.version
+        asked = connect.properties
+        self.packet_bytes_max = asked.maximum_packet_size
+        self._answers = Answers(
+            self.version,
+            self.packet_bytes_max,
+            wants_reasons=asked.request_problem_information != 0,
+        )
+        self._connack = Connack(properties=self._offer(connect))
         refusal = self._refusal(connect)
         if refusal is not None:
-            return self._fail(refusal, connect.version)
+            return self._fail(*refusal, connect.version)
         self.phase = Phase.OPENING
         self._connect = connect
+        # [MQTT5-3.1.3-6] [MQTT5-3.1.3-7] [MQTT311-3.1.3-6]
         client_id = connect.client_id or self._assigned_client_id
         return [OpenState(client_id, connect.clean_start, self._expiry_ms(connect))]
 
-    def _refusal(self, connect: Connect) -> ReasonCode | None:
+    def _refusal(self, connect: Connect) -> tuple[ReasonCode, str] | None:
+        """Why a client can't be served, if it can't: [MQTT5-3.1.4-2]."""
         if connect.properties.authentication_method is not None:
             # No enhanced authentication is offered [MQTT5-4.12.0-1].
-            return ReasonCode.BAD_AUTHENTICATION_METHOD
+            return ReasonCode.BAD_AUTHENTICATION_METHOD, "no authentication method is offered"
         if connect.client_id.startswith(RESERVED_PREFIX):
-            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+            # [MQTT5-3.1.3-8] [MQTT311-3.1.3-9]
+            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "names that begin with $ are reserved"
         if len(connect.client_id.encode()) > self._options.client_id_bytes_max:
-            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+            longest = f"a client identifier has at most {self._options.client_id_bytes_max} bytes"
+            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, longest
+        if self._answers.encode(self._connack) is None:
+            # [MQTT5-3.1.2-24]
+            return ReasonCode.PACKET_TOO_LARGE, "the CONNACK is above your maximum packet size"
         return None
 
-    def _expiry_ms(self, connect: Connect) -> int | None:
+    def _expiry_ms(self, connect: Connect) -> int:
         longest = self._options.session_expiry_ms_max
         if connect.version < ProtocolVersion.V5:
             # Clean Session 0 asks for a session that lives on [MQTT311-3.1.2-4].
@@ -182,6 +198,7 @@ class Session:
             self._options,
             self.version,
             opened.state,
+            self._answers,
             wants_receipts=dict(asked.user_properties).get(RECEIPTS_PROPERTY) == "1",
         )
         self._will = connect.will
@@ -189,12 +206,15 @@ class Session:
         self.in_flight_max = min(
             self._options.in_flight_max, asked.receive_maximum or self._options.in_flight_max
         )
-        self.packet_bytes_max = asked.maximum_packet_size
+        # [MQTT5-3.1.2-26] [MQTT5-3.1.2-27]
         self.topic_alias_maximum = min(
             asked.topic_alias_maximum or 0, self._options.topic_alias_maximum
         )
-        connack = Connack(opened.is_present, ReasonCode.SUCCESS, self._offer(connect))
-        return [self._send(connack), Redeliver()]
+        # [MQTT5-3.1.4-5] [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.1.4-4] [MQTT311-3.2.2-1]
+        # [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
+        connack = replace(self._connack, session_present=opened.is_present)
+        # [MQTT5-3.2.0-1] [MQTT5-3.2.0-2] [MQTT311-3.2.0-1]
+        return [Send(self._answers.encode(connack) or b""), Redeliver()]
 
     def _keep_alive_s(self, connect: Connect) -> int:
         """What the client asked for; who can be told otherwise gets `keep_alive_s_max` at most.
@@ -202,7 +222,7 @@ class Session:
         Spec: MQTT5 §3.2.2.3.14 [MQTT5-3.2.2-22]
         """
         longest = self._options.keep_alive_s_max
-        if self.version < ProtocolVersion.V5 or longest == KEEP_ALIVE_S_MAX:
+        if self.version < ProtocolVersion.V5 or longest >= KEEP_ALIVE_S_MAX:
             return connect.keep_alive_s
         # Zero asks for none, which is longer than any.
         return min(connect.keep_alive_s or longest, longest)
@@ -211,8 +231,7 @@ class Session:
         """What the CONNACK tells an MQTT 5 client (§3.2.2.3); nothing to one of 3.1.1."""
         if self.version < ProtocolVersion.V5:
             return Properties()
-        expiry_ms = self.state.expiry_ms
-        granted_s = NEVER_EXPIRES if expiry_ms is None else expiry_ms // SECOND_MS
+        granted_s = self._expiry_ms(connect) // SECOND_MS
         asked_s = connect.properties.session_expiry_interval_s or 0
         keep_alive_s = self._keep_alive_s(connect)
         return Properties(
@@ -220,12 +239,13 @@ class Session:
             receive_maximum=self._options.receive_maximum,
             maximum_packet_size=self._options.packet_bytes_max,
             server_keep_alive_s=None if keep_alive_s == connect.keep_alive_s else keep_alive_s,
-            assigned_client_id=None if connect.client_id else self.client_id,
+            # [MQTT5-3.2.2-16]
+            assigned_client_id=None if connect.client_id else self._assigned_client_id,
             topic_alias_maximum=self._options.topic_alias_maximum,
         )
 
     def _refused(self, refused: ConnectRefused) -> list[Effect]:
-        return self._fail(refused.reason_code, self.version)
+        return self._fail(refused.reason_code, refused.reason, self.version)
 
     # -- receiving
 
@@ -234,7 +254,7 @@ class Session:
 
     def _accept(self, batch: PublishBatch) -> list[Effect]:
         accepted = self._receiving.accept(batch)
-        return self._fail(accepted) if isinstance(accepted, ReasonCode) else accepted
+        return accepted if isinstance(accepted, list) else self._fail(*accepted)
 
     def _acknowledge(self, appended: Appended) -> list[Effect]:
         return self._receiving.acknowledge(appended)
@@ -260,7 +280,7 @@ class Session:
     def _pubacks(self, pubacks: Pubacks) -> list[Effect]:
         if NO_PACKET_ID in pubacks.packet_ids:
             # [MQTT5-2.2.1-4] [MQTT311-2.3.1-4]: we never sent anything under it.
-            return self._fail(ReasonCode.PROTOCOL_ERROR)
+            return self._fail(ReasonCode.PROTOCOL_ERROR, "PUBACK with the packet identifier 0")
         return self._delivered(pubacks.packet_ids)
 
     def _puback(self, puback: Puback) -> list[Effect]:
@@ -282,7 +302,8 @@ class Session:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             if self.version < ProtocolVersion.V5:
                 code = ReasonCode.SUCCESS
-        return [SendSaved(encode_packet(Pubrel(pubrec.packet_id, code), self.version))]
+        pubrel = self._answers.encode(Pubrel(pubrec.packet_id, code))
+        return [SendSaved(pubrel)] if pubrel else []
 
     def _pubcomp(self, pubcomp: Pubcomp) -> list[Effect]:
         self.state.releasing.pop(pubcomp.packet_id.to_bytes(2, "big"), None)
@@ -292,38 +313,49 @@ class Session:
 
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
         held = self.state.grants_by_filter
-        grants, reason_codes = check_subscriptions(subscribe, self._options, held)
-        wanted = [grant for grant in grants if _wants_retained(grant, held)]
+        grants, reason_codes, reason = check_subscriptions(subscribe, self._options, held)
+        # [MQTT5-3.8.4-1] [MQTT5-3.8.4-2] [MQTT5-3.8.4-5] [MQTT311-3.8.4-1] [MQTT311-3.8.4-2]
+        # [MQTT311-3.8.4-4] [MQTT311-3.8.4-5]
+        suback = Suback(subscribe.packet_id, reason_codes, reason_properties(reason))
+        encoded = self._answers.encode(suback)
+        if encoded is None:
+            return self._fail(ReasonCode.PACKET_TOO_LARGE, TOO_MANY_FILTERS)
+        wanted = [grant for grant in grants if brings_retained(grant, held)]
         for grant in grants:
+            # [MQTT5-3.8.4-3] [MQTT311-3.8.4-3]
             held[grant.topic_filter] = grant
-        # [MQTT5-3.8.4-1] [MQTT5-3.8.4-5] [MQTT311-3.8.4-1] [MQTT311-3.8.4-5]
-        suback = encode_packet(Suback(subscribe.packet_id, reason_codes), self.version)
-        return [Grants(grants), SendSaved(suback), SendRetained(wanted)]
+        return [Grants(grants), SendSaved(encoded), SendRetained(wanted)]
 
     def _unsubscribe(self, unsubscribe: Unsubscribe) -> list[Effect]:
         grants = self.state.grants_by_filter
         reason_codes = tuple(
             ReasonCode.SUCCESS
-            if grants.pop(topic_filter, None)
+            if grants.pop(topic_filter, None)  # [MQTT5-3.10.4-1] [MQTT311-3.10.4-1]
             else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for topic_filter in unsubscribe.topic_filters
         )
-        # [MQTT5-3.10.4-4] [MQTT5-3.11.3-1] [MQTT311-3.10.4-4] [MQTT311-3.10.4-5]
-        unsuback = encode_packet(Unsuback(unsubscribe.packet_id, reason_codes), self.version)
-        return [Revokes(unsubscribe.topic_filters), SendSaved(unsuback)]
+        # [MQTT5-3.10.4-2] [MQTT5-3.10.4-4] [MQTT5-3.10.4-5] [MQTT5-3.10.4-6] [MQTT5-3.11.3-1]
+        # [MQTT311-3.10.4-2] [MQTT311-3.10.4-4] [MQTT311-3.10.4-5] [MQTT311-3.10.4-6]
+        encoded = self._answers.encode(Unsuback(unsubscribe.packet_id, reason_codes))
+        revokes = Revokes(unsubscribe.topic_filters)
+        if encoded is None:
+            return [revokes, *self._fail(ReasonCode.PACKET_TOO_LARGE, TOO_MANY_FILTERS)]
+        return [revokes, SendSaved(encoded)]
 
     # -- ending
 
     def _ping(self, _: Pingreq) -> list[Effect]:
         # [MQTT5-3.12.4-1] [MQTT311-3.12.4-1]
-        return [self._send(Pingresp())]
+        return [Send(encode_packet(Pingresp(), self.version))]
 
     def _disconnect(self, disconnect: Disconnect) -> list[Effect]:
         expiry_s = disconnect.properties.session_expiry_interval_s
         if expiry_s is not None:
             if expiry_s and self.state.expiry_ms == 0:
                 # A session that was to end now can't be made to last (MQTT5 §3.14.2.2.2).
-                return self._fail(ReasonCode.PROTOCOL_ERROR)
+                return self._fail(
+                    ReasonCode.PROTOCOL_ERROR, "this session ends with its connection"
+                )
             longest = self._options.session_expiry_ms_max
             self.state.expiry_ms = min(expiry_s * SECOND_MS, longest)
         if disconnect.reason_code == ReasonCode.NORMAL_DISCONNECTION:
@@ -331,24 +363,22 @@ class Session:
             self._will = None
         return self._close()
 
-    def _fail(self, reason_code: int, announced_version: int = 0) -> list[Effect]:
+    def _fail(self, reason_code: int, reason: str = "", announced_version: int = 0) -> list[Effect]:
         """End the conversation for a reason, which the client is told where its version can.
 
-        Spec: MQTT5 §4.13 [MQTT5-4.13.2-1], MQTT311 §4.8 [MQTT311-4.8.0-1]
+        Spec: MQTT5 §4.13 [MQTT5-4.13.1-1] [MQTT5-4.13.2-1] [MQTT5-3.2.2-7] [MQTT5-3.14.4-1]
+        [MQTT5-3.14.4-2], MQTT311 §4.8 [MQTT311-4.8.0-1] [MQTT311-4.8.0-2] [MQTT311-3.2.2-5]
         """
-        farewell = b""
-        if self.phase is not Phase.CONNECTED:
-            farewell = encode_refusal(reason_code, announced_version)
-        elif self.version >= ProtocolVersion.V5:
-            said = ReasonCode(reason_code)
-            if said not in REASON_CODES_ALLOWED[PacketType.DISCONNECT, Sender.SERVER]:
-                said = ReasonCode.UNSPECIFIED_ERROR
-            farewell = encode_packet(Disconnect(said), self.version)
+        if self.phase is Phase.CONNECTED:
+            farewell = self._answers.farewell(reason_code, reason)
+        else:
+            # No DISCONNECT before a CONNACK that accepts [MQTT5-3.14.0-1].
+            farewell = self._answers.refusal(reason_code, announced_version, reason)
         effects: list[Effect] = [Send(farewell)] if farewell else []
         return [*effects, *self._close()]
 
     def _failure(self, failure: Failure) -> list[Effect]:
-        return self._fail(failure.reason_code, failure.announced_version)
+        return self._fail(failure.reason_code, failure.reason, failure.announced_version)
 
     def _close(self) -> list[Effect]:
         was_connected = self.phase is Phase.CONNECTED
@@ -356,30 +386,28 @@ class Session:
         if not was_connected:
             return [CloseConnection()]
         will, self._will = self._will, None
-        # [MQTT5-3.1.2-8] [MQTT311-3.1.2-8]
+        # [MQTT5-3.1.2-8] [MQTT5-3.1.2-10] [MQTT311-3.1.2-8] [MQTT311-3.1.2-10] [MQTT311-3.1.2-12]
         effects: list[Effect] = [] if will is None else [PublishWill(will)]
         return [*effects, CloseConnection(), KeepState(self.state)]
-
-    def _send(self, packet: Connack | Pingresp) -> Send:
-        return Send(encode_packet(packet, self.version))
 
     def _lose(self, _: ConnectionLost) -> list[Effect]:
         return self._close()
 
     def _be_taken_over(self, _: TakenOver) -> list[Effect]:
         # [MQTT5-3.1.4-3] [MQTT311-3.1.4-2]
-        return self._fail(ReasonCode.SESSION_TAKEN_OVER)
+        return self._fail(ReasonCode.SESSION_TAKEN_OVER, "another connection has this identifier")
 
     def _time_out(self, _: KeepAliveElapsed) -> list[Effect]:
         # [MQTT5-3.1.2-22] [MQTT311-3.1.2-24]
-        return self._fail(ReasonCode.KEEP_ALIVE_TIMEOUT)
+        heard = f"nothing was heard for {self.keep_alive_ms / SECOND_MS:g} s"
+        return self._fail(ReasonCode.KEEP_ALIVE_TIMEOUT, heard)
 
     def _shut_down(self, _: ServerStopping) -> list[Effect]:
-        return self._fail(ReasonCode.SERVER_SHUTTING_DOWN)
+        return self._fail(ReasonCode.SERVER_SHUTTING_DOWN, "the gateway stops")
 
     def _authenticate(self, _: Auth) -> list[Effect]:
-        # No method was agreed on in CONNECT, so none can go on [MQTT5-4.12.0-6].
-        return self._fail(ReasonCode.PROTOCOL_ERROR)
+        # No method was agreed on in CONNECT, so none can go on [MQTT5-4.12.0-7].
+        return self._fail(ReasonCode.PROTOCOL_ERROR, "AUTH without a method in CONNECT")
 
     # What answers each input while CONNECTED; `handle` has checked the other phases.
     ANSWERS: ClassVar[dict[type[Input], Callable[[Session, Any], list[Effect]]]] = {
@@ -407,18 +435,6 @@ class Session:
         ServerStopping: _shut_down,
         Auth: _authenticate,
     }
-
-
-def _wants_retained(grant: Grant, held: Mapping[str, Grant]) -> bool:
-    """Whether a grant brings retained messages.
-
-    Spec: MQTT5 §3.8.3.1 [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11]
-    """
-    if grant.start or grant.is_shared:
-        # History has the messages themselves; a group has read them long ago.
-        return False
-    is_new = grant.topic_filter not in held
-    return grant.retain_handling == 0 or (grant.retain_handling == 1 and is_new)
 
 
 ALWAYS: frozenset[type[Input]] = frozenset({Failure, ConnectionLost, ServerStopping})

@@ -15,9 +15,9 @@ from gateway.mqtt import (
     Pubrec,
     Pubrel,
     ReasonCode,
-    encode_packet,
     encode_properties,
 )
+from gateway.session.answering import Answers, reason_properties
 from gateway.session.effects import Append, Effect, Release, Send
 from gateway.session.inputs import Appended, AppendRefused, PublishBatch
 from gateway.session.options import SessionOptions
@@ -44,14 +44,17 @@ class Receiving:
         options: SessionOptions,
         version: ProtocolVersion,
         state: SessionState,
+        answers: Answers | None = None,
         *,
         wants_receipts: bool = False,
     ) -> None:
         self._options = options
         self._version = version
         self._state = state
+        self._answers = answers or Answers(version)
         self._wants_receipts = wants_receipts
         self._topics_by_alias: dict[int, str] = {}
+        self._alias_bytes = 0
         self._uncommitted = 0
         self._underway: dict[bytes, None] = {}
         self._unfinished: dict[bytes, None] = {}
@@ -87,16 +90,25 @@ class Receiving:
         if not 0 < alias <= self._options.topic_alias_maximum:
             raise ProtocolError(f"topic alias {alias}", ReasonCode.TOPIC_ALIAS_INVALID)
         if publish.topic:
-            self._topics_by_alias[alias] = publish.topic
+            self._learn(alias, publish.topic)
         elif alias not in self._topics_by_alias:
             raise ProtocolError(f"topic alias {alias} is not known", ReasonCode.PROTOCOL_ERROR)
         return self._topics_by_alias[alias]
 
-    def accept(self, batch: PublishBatch) -> list[Effect] | ReasonCode:
-        """Take a batch that is to be stored; a reason code ends the connection."""
+    def _learn(self, alias: int, topic: str) -> None:
+        earlier = self._topics_by_alias.get(alias, "")
+        self._alias_bytes += len(topic.encode()) - len(earlier.encode())
+        most = self._options.topic_alias_bytes_max
+        if self._alias_bytes > most:
+            message = f"the topics behind your aliases have more than {most} bytes together"
+            raise ProtocolError(message, ReasonCode.QUOTA_EXCEEDED)
+        self._topics_by_alias[alias] = topic
+
+    def accept(self, batch: PublishBatch) -> list[Effect] | tuple[ReasonCode, str]:
+        """Take a batch that is to be stored; a reason ends the connection."""
         if NO_PACKET_ID in batch.packet_ids:
             # [MQTT5-2.2.1-3] [MQTT311-2.3.1-1]
-            return ReasonCode.PROTOCOL_ERROR
+            return ReasonCode.PROTOCOL_ERROR, "PUBLISH with the packet identifier 0"
         for packet_id in batch.received_ids:
             if packet_id in self._state.received:
                 # Not a new message, but a repetition of one that is stored [MQTT5-4.3.3-10].
@@ -109,8 +121,9 @@ class Receiving:
             self._state.underway[packet_id] = None
         self._uncommitted += len(batch.packet_ids) + len(batch.received_ids)
         if self._version >= ProtocolVersion.V5 and self._is_beyond_receive_maximum():
-            # [MQTT5-3.3.4-7] [MQTT5-3.3.4-8]
-            return ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
+            # [MQTT5-3.3.4-7]
+            most = self._options.receive_maximum
+            return ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {most} are unacknowledged"
         return [Append(replace(batch, wants_receipts=True) if self._wants_receipts else batch)]
 
     def _is_beyond_receive_maximum(self) -> bool:
@@ -156,6 +169,7 @@ class Receiving:
             ("penstock-offset", str(offset)),
         )
         properties = NO_PROPERTIES._replace(user_properties=pairs)
+        # [MQTT5-3.1.2-29] [MQTT5-3.4.2-3] [MQTT5-3.5.2-3]: in `_encode`
         answers = [
             self._encode(Puback(number, properties=properties))
             for number in _numbers(appended.packet_ids)
@@ -181,9 +195,10 @@ class Receiving:
             # Its next use is a new message, even if this was a repetition of one that is stored.
             self._state.received.pop(packet_id, None)
         code = ReasonCode(refused.reason_code)
+        why = reason_properties(refused.reason)
         answers = [
-            *(self._encode(Puback(number, code)) for number in _numbers(refused.packet_ids)),
-            *(self._encode(Pubrec(number, code)) for number in _numbers(refused.received_ids)),
+            *(self._encode(Puback(number, code, why)) for number in _numbers(refused.packet_ids)),
+            *(self._encode(Pubrec(number, code, why)) for number in _numbers(refused.received_ids)),
         ]
         return [Send(b"".join(answers))] if answers else []
 
@@ -222,7 +237,7 @@ class Receiving:
         return [Send(PUBCOMP_HEADER + packet_id)]
 
     def _encode(self, packet: Puback | Pubrec | Pubcomp) -> bytes:
-        return encode_packet(packet, self._version)
+        return self._answers.encode(packet) or b""
 
 
 def _numbers(packet_ids: Sequence[bytes]) -> list[int]:

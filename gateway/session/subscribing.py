@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from datetime import datetime
 
 from gateway.errors import MqttError
@@ -17,10 +17,11 @@ START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+"
 
 def check_subscriptions(
     subscribe: Subscribe, options: SessionOptions, held: Collection[str]
-) -> tuple[list[Grant], tuple[ReasonCode, ...]]:
+) -> tuple[list[Grant], tuple[ReasonCode, ...], str]:
     """Decide each topic filter of a SUBSCRIBE: what is granted, and one reason code each, in order.
 
-    `held` are the filters that the session has already; asking for one of them again adds none.
+    `held` are the filters that the session has already; asking for one of them again adds none. The
+    text says why the first of those was refused that are not granted.
 
     Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6], MQTT311 §3.9.3 [MQTT311-3.9.3-1]
     """
@@ -28,6 +29,7 @@ def check_subscriptions(
     asked_start = dict(subscribe.properties.user_properties).get(START_PROPERTY, "")
     grants: list[Grant] = []
     reason_codes: list[ReasonCode] = []
+    reason = ""
     filters = set(held)
     for subscription in subscribe.subscriptions:
         start = asked_start or start_of(subscription.topic_filter)
@@ -35,9 +37,11 @@ def check_subscriptions(
         if refusal is None:
             is_new = subscription.topic_filter not in filters
             if is_new and len(filters) >= options.subscriptions_max:
-                refusal = ReasonCode.QUOTA_EXCEEDED
+                most = f"a session has at most {options.subscriptions_max} subscriptions"
+                refusal = ReasonCode.QUOTA_EXCEEDED, most
         if refusal is not None:
-            reason_codes.append(refusal)
+            reason_codes.append(refusal[0])
+            reason = reason or refusal[1]
             continue
         filters.add(subscription.topic_filter)
         qos = subscription.maximum_qos
@@ -53,7 +57,20 @@ def check_subscriptions(
                 start,
             )
         )
-    return grants, tuple(reason_codes)
+    return grants, tuple(reason_codes), reason
+
+
+def brings_retained(grant: Grant, held: Container[str]) -> bool:
+    """Whether a grant brings retained messages to a session that has the filters of `held`.
+
+    Spec: MQTT5 §3.8.3.1 [MQTT5-3.3.1-9] [MQTT5-3.3.1-10] [MQTT5-3.3.1-11] [MQTT5-3.8.4-4],
+    MQTT311 §3.3.1.3 [MQTT311-3.3.1-6]
+    """
+    if grant.start or grant.is_shared:
+        # History has the messages themselves; a group has read them long ago.
+        return False
+    is_new = grant.topic_filter not in held
+    return grant.retain_handling == 0 or (grant.retain_handling == 1 and is_new)
 
 
 def start_of(topic_filter: str) -> str:
@@ -74,19 +91,22 @@ def is_start(text: str) -> bool:
     return True
 
 
-def _refusal(subscription: Subscription, options: SessionOptions, start: str) -> ReasonCode | None:
+def _refusal(
+    subscription: Subscription, options: SessionOptions, start: str
+) -> tuple[ReasonCode, str] | None:
     topic_filter = subscription.topic_filter
     if start and not is_start(start):
-        return ReasonCode.TOPIC_FILTER_INVALID
+        return ReasonCode.TOPIC_FILTER_INVALID, f"'{start}' is no place to start from"
     if topic_filter.startswith(REPLAY_PREFIX):
         topic_filter = topic_filter[len(REPLAY_PREFIX) :].partition("/")[2]
     if start and topic_filter.startswith(SHARE_PREFIX):
         # A group has one position; a member can't choose another.
-        return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR
+        return ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR, "a group has its own position"
     if topic_filter.count("/") >= options.topic_levels_max:
-        return ReasonCode.TOPIC_FILTER_INVALID
+        most = f"a topic filter has at most {options.topic_levels_max} levels"
+        return ReasonCode.TOPIC_FILTER_INVALID, most
     try:
         check_topic_filter(topic_filter)
-    except MqttError:
-        return ReasonCode.TOPIC_FILTER_INVALID
+    except MqttError as error:
+        return ReasonCode.TOPIC_FILTER_INVALID, str(error)
     return None

@@ -155,7 +155,8 @@ def test_each_limit_changes_its_own_field_alone(load, key):
     elif key in RETAINED_LIMITS:
         options = default.retained
     value = getattr(options, name)
-    text = f"{value}ms" if name.endswith(("_ms", "_ms_max")) else str(value)
+    unit = "ms" if name.endswith(("_ms", "_ms_max")) else "s" if name == "keep_alive_s_max" else ""
+    text = f"{value}{unit}"
     assert load(f"limits: {{{key}: {text}}}").server == default
     smaller = text.replace(str(value), str(value - 1))
     changed = replace(options, **{name: value - 1})

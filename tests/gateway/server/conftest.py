@@ -28,6 +28,7 @@ from gateway.server import MqttServer, ServerOptions
 from gateway.server.connection import Connection
 from gateway.store import StreamSpec, partition_of
 from gateway.store.memory import MemoryStore, Request
+from tests.harness.reasons import without_reason
 from tests.harness.waiting import until
 
 PACKET_BYTES_MAX = 1 << 28
@@ -161,6 +162,7 @@ class Client:
         self.connection.connection_made(self.pipe)
         self._heard = b""
         self._next_id = 0
+        self.reasons = []
 
     @property
     def is_open(self):
@@ -174,7 +176,7 @@ class Client:
         self.send_bytes(b"".join(encode_packet(packet, self.version) for packet in packets))
 
     def heard(self):
-        """The packets that have come since the last time."""
+        """The packets that have come since the last time; why is in `reasons`, not in them."""
         self._heard += self.pipe.written
         self.pipe.written = b""
         packets, at = [], 0
@@ -182,7 +184,7 @@ class Client:
             self._heard, at, self.version, PACKET_BYTES_MAX, Sender.SERVER
         ):
             packet, at = found
-            packets.append(packet)
+            packets.append(without_reason(packet, self.reasons))
         self._heard = self._heard[at:]
         return packets
 

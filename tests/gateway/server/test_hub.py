@@ -235,7 +235,7 @@ async def test_anything_that_is_heard_keeps_a_client_alive(edge, clock):
 
 async def test_a_keep_alive_of_zero_is_none(edge, clock):
     server = await edge(clock=clock)
-    client = Client(server)
+    client = Client(server, V3)
     client.connect("c", keep_alive_s=0)
     for _ in range(3):
         clock.advance(10**9)

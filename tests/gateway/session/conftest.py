@@ -25,6 +25,7 @@ from gateway.session import (
     SessionOptions,
     SessionState,
 )
+from tests.harness.reasons import without_reason
 
 PACKET_BYTES_MAX = 1 << 28
 
@@ -33,7 +34,8 @@ class Script:
     """One session, fed step by step.
 
     Of the last step, `all_effects` are what the session asked for, `effects` those of them that
-    are not writing, `raw` what is written, and `sent` what the client reads in it.
+    are not writing, `raw` what is written, and `sent` what the client reads in it, without the
+    reasons in words, which are in `reasons`; `plain` is `raw` without them.
     """
 
     def __init__(self, options):
@@ -41,6 +43,7 @@ class Script:
         self.effects = []
         self.all_effects = []
         self.raw = b""
+        self.reasons = []
 
     @property
     def phase(self):
@@ -60,8 +63,12 @@ class Script:
         while at < len(self.raw):
             version = self.session.version
             packet, at = decode_packet(self.raw, at, version, PACKET_BYTES_MAX, Sender.SERVER)
-            packets.append(packet)
+            packets.append(without_reason(packet, self.reasons))
         return packets
+
+    @property
+    def plain(self):
+        return b"".join(encode_packet(packet, self.session.version) for packet in self.sent)
 
     def connect(self, connect, state=None, *, is_present=False):
         """Feed a CONNECT, and answer it as the gateway does; returns the CONNACK."""

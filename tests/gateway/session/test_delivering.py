@@ -80,8 +80,18 @@ def test_overlapping_grants_give_the_highest_qos_and_every_identifier():
 
 
 def test_own_messages_are_kept_away_only_when_every_grant_wants_that():
-    assert Terms.of([Grant("a", 0, no_local=True)]).no_local
-    assert not Terms.of([Grant("a", 0, no_local=True), Grant("+", 0)]).no_local
+    away = Terms.of([Grant("a", 0, no_local=True)])
+    assert (away.for_message_of("c", "c"), away.for_message_of("d", "c")) == (None, away)
+    taken = Terms.of([Grant("+", 0)])
+    assert taken.for_message_of("c", "c") == taken
+
+
+@pytest.mark.spec("MQTT5-3.8.3-3")
+def test_own_messages_come_by_the_grants_that_want_them_and_no_other():
+    far, near = Grant("a", 2, no_local=True, subscription_id=7), Grant("+", 1, subscription_id=3)
+    terms = Terms.of([far, near])
+    assert terms.for_message_of("c", "c") == Terms.of([near])
+    assert (terms.for_message_of("d", "c"), terms.qos) == (terms, 2)
 
 
 def test_retain_is_kept_as_published_when_one_grant_wants_that():
