@@ -125,7 +125,7 @@ def text_line(transition: Transition) -> str:
 async def _replay(
     data: Path, rules: RuleSet, wish: Wish, printer: Printer
 ) -> Mapping[str, RuleCounters]:
-    engine = Engine(rules.rules)
+    engine = Engine(rules.rules, rules.inventories)
     reader = await open_reader(data)
     try:
         async for batch in read(reader, wish):

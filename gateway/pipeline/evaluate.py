@@ -92,7 +92,7 @@ class RuleEvaluation:
         self._streams = [*streams, TICKS_STREAM]
         self._clock = clock
         self._options = options or EvaluationOptions()
-        self._engine = Engine(rules.rules)
+        self._engine = Engine(rules.rules, rules.inventories)
         self._outlets = Outlets(route)
         self._mark: Cause | None = None
         self._position: Cause | None = None
@@ -120,6 +120,7 @@ class RuleEvaluation:
         self._stopped.clear()
         try:
             await self._restore()
+            await self._note_start()
             member = self._store.join(GROUP, self._streams)
             try:
                 await self._evaluate(member)
@@ -151,6 +152,11 @@ class RuleEvaluation:
         stale = self._engine.settle(restoration)
         if stale:
             await self._store.append([], [Put(TABLE, name, None) for name in stale])
+
+    async def _note_start(self) -> None:
+        """Write a start down where a rule asks for it: what was unheard meanwhile isn't silent."""
+        if self._engine.awaits_starts:
+            await self._append_tick({"now_ms": self._clock.now_ms(), "is_start": True})
 
     async def _evaluate(self, member: Member) -> None:
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -212,7 +218,10 @@ class RuleEvaluation:
         if due_ms is None or now_ms < due_ms or not self._may_tick():
             return
         self._ticked_ms = self._clock.monotonic_ms()
-        payload = orjson.dumps({"now_ms": now_ms})
+        await self._append_tick({"now_ms": now_ms})
+
+    async def _append_tick(self, tick: Mapping[str, object]) -> None:
+        payload, now_ms = orjson.dumps(tick), self._clock.now_ms()
         origin = Origin(TICKS_STREAM, TICKS_STREAM)
         run = Run(TICKS_STREAM, 0, RULES_CLIENT, now_ms, [origin], [payload], bytes(1))
         try:

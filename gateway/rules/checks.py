@@ -134,6 +134,12 @@ def _doubts(rule: RuleSpec) -> Iterator[tuple[str, str]]:
                 "'when' and 'clear' can both be true; the alarm would clear while its cause holds",
             )
     yield from _level_doubts(rule)
+    if rule.absent is not None and rule.absent.clock == "event" and rule.time.idle_ms is None:
+        yield (
+            "absent",
+            "by 'clock: event' and without 'time: {idle}' a silence is noticed with the next "
+            "message only",
+        )
     for publish in rule.publish:
         topic = publish.topic
         if isinstance(topic, CompiledTemplate) and reads_own_output(rule, topic):

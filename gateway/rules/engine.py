@@ -11,19 +11,26 @@ order of the rule files. So each output has one cause, and a replay gives the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 import orjson
 
 from gateway.events import RecordBatch
 from gateway.mqtt import matches
+from gateway.rules.alarm_topics import read_command_topic
 from gateway.rules.alarms import Outbox
+from gateway.rules.command_lane import CommandLane
+from gateway.rules.desk import Desk
+from gateway.rules.desk_snapshots import snapshot_desk
 from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
+from gateway.rules.patterns.absences import AbsencePlan, on_its_clock
+from gateway.rules.patterns.plans import sources_read, watched_lookup
+from gateway.rules.patterns.watches import begin_again, expect, resume
 from gateway.rules.payloads import decode_payload
-from gateway.rules.plans import RuleCounters, lane_name
+from gateway.rules.plans import RuleCounters, RulePlan, lane_name
 from gateway.rules.snapshots import Restoration, snapshot_lanes
 from gateway.rules.spec import RuleSpec
 from gateway.rules.timelines import Instant, Timeline
@@ -31,23 +38,34 @@ from gateway.rules.values import UNKNOWN, Value
 
 TOPICS_MAX = 65_536
 NOW_MS = "now_ms"
+IS_START = "is_start"
+NO_KEYS: Mapping[str, Sequence[str]] = {}
 
 
 class Engine:
     """The rules of one rule set, with all their state."""
 
-    def __init__(self, rules: Iterable[RuleSpec]) -> None:
+    def __init__(
+        self, rules: Iterable[RuleSpec], inventories: Mapping[str, Sequence[str]] = NO_KEYS
+    ) -> None:
+        """Make the rules ready; `inventories` are the keys to expect, by the look-up's name."""
+        rules = list(rules)
         self._outbox = Outbox()
+        self._desk = self._outbox.desk = Desk(rules, self._outbox)
+        self._command_lane = CommandLane(self._desk)
+        self._inventories = dict(inventories)
+        self._is_started = False
         specs_by_lane: dict[str, list[RuleSpec]] = {}
         for rule in rules:
             if rule.enabled:
-                specs_by_lane.setdefault(lane_name(rule), []).append(rule)
+                timed = on_its_clock(rule)
+                specs_by_lane.setdefault(lane_name(timed), []).append(timed)
         self._lanes = [Lane(name, specs, self._outbox) for name, specs in specs_by_lane.items()]
         self._filters = [
-            (lane, tuple(source.name for source in specs[0].sources))
+            (lane, tuple(source.name for source in sources_read(specs[0])))
             for lane, specs in zip(self._lanes, specs_by_lane.values(), strict=True)
         ]
-        self._lanes_by_topic: dict[str, tuple[Lane, ...]] = {}
+        self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
 
     @property
     def clock_ms(self) -> int:
@@ -55,9 +73,23 @@ class Engine:
         return self._outbox.clock_ms
 
     @property
+    def awaits_starts(self) -> bool:
+        """Whether a tick that says `is_start` changes something; write one at each start."""
+        patterns = (plan.pattern for plan in self._plans())
+        return any(
+            isinstance(pattern, AbsencePlan) and (pattern.grace_ms or pattern.lookup)
+            for pattern in patterns
+        )
+
+    def expect(self, inventory: str, keys: Sequence[str]) -> None:
+        """Expect other keys from the next record on: an inventory has changed."""
+        self._inventories[inventory] = keys
+        self._is_started = False
+
+    @property
     def counters(self) -> Mapping[str, RuleCounters]:
         """What each rule has met so far, by rule id."""
-        return {plan.spec.id: plan.counters for lane in self._lanes for plan in lane.plans}
+        return {plan.spec.id: plan.counters for plan in self._plans()}
 
     def feed(self, batches: Iterable[RecordBatch]) -> list[Output]:
         """Take in the next records of the log; returns what they cause, in order."""
@@ -74,6 +106,7 @@ class Engine:
         None when it never can. A tick of that time or later, fed as a record, wakes the engine.
         """
         wake_ms = min((lane.wakes.next_ms() for lane in self._lanes), default=NEVER)
+        wake_ms = min(wake_ms, self._desk.next_ms())
         return None if wake_ms >= NEVER else max(wake_ms, self._outbox.clock_ms + 1)
 
     def snapshot(self) -> Iterator[tuple[str, bytes | None]]:
@@ -81,7 +114,8 @@ class Engine:
 
         Read all of it before the next `feed`.
         """
-        return snapshot_lanes(self._lanes, self._outbox.clock_ms)
+        yield from snapshot_lanes(self._lanes, self._outbox.clock_ms)
+        yield from snapshot_desk(self._desk)
 
     def restore(self, entries: Iterable[tuple[str, bytes]]) -> list[str]:
         """Take over every entry that snapshots have left; returns those that can be deleted.
@@ -98,11 +132,13 @@ class Engine:
 
     def restoration(self) -> Restoration:
         """Begin what `restore` does in one go, for who wants to do it piece by piece."""
-        return Restoration(self._lanes)
+        return Restoration(self._lanes, self._desk)
 
     def settle(self, restoration: Restoration) -> list[str]:
         """End a restoration; returns the entries that can be deleted."""
         self._outbox.clock_ms = restoration.clock_ms
+        for lane, keys in self._inventories_of_lanes():
+            resume(lane, keys)
         return restoration.finish()
 
     def _feed_events(self, batch: RecordBatch) -> None:  # noqa: C901 - the hot path
@@ -118,6 +154,7 @@ class Engine:
             if run.client == RULES_CLIENT:
                 offset += len(run)
                 continue
+            outbox.client = run.client
             for (topic, device), raw in zip(run.origins, run.payloads, strict=True):
                 lanes = lanes_by_topic.get(topic)
                 if lanes is None:
@@ -141,29 +178,56 @@ class Engine:
             now_ms = now_ms if type(now_ms) is int else 0
             if now_ms > outbox.clock_ms:
                 self._move_clock(now_ms)
+            if now_ms and isinstance(tick, dict) and tick.get(IS_START) is True:
+                for lane in self._lanes:
+                    begin_again(lane, now_ms)
 
     def _at(self, batch: RecordBatch) -> Outbox:
         outbox = self._outbox
         outbox.commit_no = batch.commit_no
         outbox.stream = batch.stream
         outbox.partition = batch.partition
+        if self._desk.orphans:
+            outbox.offset = batch.base_offset
+            self._desk.dismiss_orphans()
         return outbox
 
-    def _resolve(self, topic: str) -> tuple[Lane, ...]:
+    def _resolve(self, topic: str) -> tuple[Lane | CommandLane, ...]:
         """The lanes that read a topic; remembered, for as many topics as there is room."""
         if len(self._lanes_by_topic) >= TOPICS_MAX:
             self._lanes_by_topic.clear()
-        lanes = tuple(
+        lanes: tuple[Lane | CommandLane, ...] = tuple(
             lane
             for lane, filters in self._filters
             if any(matches(topic_filter, topic) for topic_filter in filters)
         )
+        if read_command_topic(topic) is not None:
+            lanes = (self._command_lane, *lanes)
         self._lanes_by_topic[topic] = lanes
         return lanes
+
+    def _plans(self) -> Iterator[RulePlan]:
+        for lane in self._lanes:
+            yield from lane.plans
+
+    def _watch_inventories(self, now_ms: int) -> None:
+        """Expect the keys of the inventories, of which some may never have been seen."""
+        self._is_started = True
+        for lane, keys in self._inventories_of_lanes():
+            expect(lane, keys, now_ms)
+
+    def _inventories_of_lanes(self) -> Iterator[tuple[Lane, Sequence[str]]]:
+        for lane in self._lanes:
+            lookup = watched_lookup(lane.spec)
+            if lookup is not None:
+                yield lane, self._inventories.get(lookup, ())
 
     def _move_clock(self, now_ms: int) -> None:
         """Let the silence up to `now_ms` have its effects, across all keys in order of time."""
         self._outbox.clock_ms = now_ms
+        self._desk.fire(now_ms)
+        if not self._is_started:
+            self._watch_inventories(now_ms)
         awake: list[tuple[Instant, str, int, Timeline]] = []
         for number, lane in enumerate(self._lanes):
             entries = lane.wakes.entries

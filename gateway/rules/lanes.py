@@ -10,10 +10,11 @@ settled, there is nothing to do. That is the fast path, and most events end ther
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
 from gateway.rules.alarms import Outbox
+from gateway.rules.detectors import track_type
 from gateway.rules.expression.fusion import fuse
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
@@ -33,12 +34,15 @@ FAULTS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, R
 class Lane:
     """The rules of one source, key and time, with everything that they know."""
 
-    def __init__(self, name: str, specs: Sequence[RuleSpec], outbox: Outbox) -> None:
+    def __init__(  # noqa: PLR0915 - what the hot path asks for, once
+        self, name: str, specs: Sequence[RuleSpec], outbox: Outbox
+    ) -> None:
         spec = specs[0]
         self.name = name
         self.spec = spec
         self.outbox = outbox
         self.plans = [RulePlan(one, index) for index, one in enumerate(specs)]
+        self.track_types = [track_type(plan) for plan in self.plans]
         self.time = TimePlan(spec.time)
         self.keys = KeyPlan(spec.key)
         self.roster = Roster(spec.state, len(specs), self._abandon)
@@ -46,6 +50,7 @@ class Lane:
         self.ttl_ms = spec.state.ttl_ms
         self.wakes = Wakes(self.time, self.timelines)
         self.dirty: list[Timeline] = []
+        self.expected: Mapping[str, None] | None = None  # None: every key that is seen
         self.scope: ScopeMap = dict.fromkeys(EVENT_NAMES, UNKNOWN)
         parts: list[Expression | StatefulCall] = [
             part for one in specs for part in event_parts(one)
@@ -157,6 +162,8 @@ class Lane:
         """The timeline of the event in the scope; None when it has no key."""
         key = (device, device) if self.keys.is_device else self.keys.read(self.scope)
         if key is not None:
+            if self.expected is not None and key[1] not in self.expected:
+                return None
             return self.roster.find(key[0], key[1], arrival_ms)
         for plan in self.plans:
             plan.counters.without_key += 1
@@ -201,7 +208,7 @@ class Lane:
         if self.plain:
             self._take_plain(timeline, event, values)
         for plan in self.stepped:
-            track = timeline.tracks[plan.index] or self._begin(timeline, plan)
+            track = timeline.tracks[plan.index] or self.begin(timeline, plan)
             try:
                 track.advance(event, values, scope, self.outbox)
             except FAULTS as fault:
@@ -221,7 +228,7 @@ class Lane:
             if track is None:
                 if plan.is_lazy and values[place.when] is not True:
                     continue
-                track = self._begin(timeline, plan)
+                track = self.begin(timeline, plan)
             try:
                 if not track.take_plain(event, values, place, self.outbox):
                     timeline.is_settled = False
@@ -230,8 +237,9 @@ class Lane:
             track.is_dirty = True
             timeline.due_ms = min(timeline.due_ms, track.due_ms)
 
-    def _begin(self, timeline: Timeline, plan: RulePlan) -> Track:
-        track = Track(plan, timeline.key, timeline.text)
+    def begin(self, timeline: Timeline, plan: RulePlan) -> Track:
+        """Begin the track of a rule along a timeline."""
+        track = self.track_types[plan.index](plan, timeline.key, timeline.text)
         timeline.tracks[plan.index] = track
         return track
 

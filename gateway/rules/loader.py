@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +11,11 @@ from gateway.documents import Section, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid
 from gateway.rules.checks import Written, check_set
 from gateway.rules.reading.anatomy import digest_of, schedules_of
+from gateway.rules.reading.inventories import read_keys
 from gateway.rules.reading.reader import Reader
 from gateway.rules.reading.references import read_lookups, read_schedules, read_zones
 from gateway.rules.reading.rules import References, RuleReader, read_defaults
-from gateway.rules.spec import RuleSet, RuleSpec
+from gateway.rules.spec import Lookup, RuleSet, RuleSpec
 from gateway.rules.supported import SUPPORTED
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -30,6 +31,7 @@ class RuleFile:
     document: Section
     reader: Reader
     folder: Path | None
+    lookups: dict[str, Lookup] = field(default_factory=dict)
 
 
 def load_rules(paths: Sequence[Path], supported: frozenset[str] = SUPPORTED) -> RuleSet:
@@ -91,6 +93,7 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
     for file in files:
         written += _read_rules(file, references, {item.rule.id: item.rule for item in written})
     warnings = check_set(written)
+    inventories = _inventories(files, written)
     found = {*complaints, *(found for file in files for found in file.document.complaints)}
     if found:
         raise DocumentInvalid(sorted(found, key=lambda complaint: complaint[:3]))
@@ -107,6 +110,7 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
         references.zones,
         references.schedules,
         tuple(warnings),
+        inventories,
     )
 
 
@@ -119,6 +123,7 @@ def _references(files: Sequence[RuleFile]) -> References:
             read_zones(file.document, lambda name, file=file: _neighbour_text(file, name)),  # type: ignore[misc] # bound now
             read_schedules(file.document),
         )
+        file.lookups = own.lookups
         for key, found, known in (
             ("lookups", own.lookups, all_references.lookups),
             ("zones", own.zones, all_references.zones),
@@ -128,6 +133,34 @@ def _references(files: Sequence[RuleFile]) -> References:
                 file.document.complain(f"'{name}' is defined in two files", key, at_key=True)
             known.update(found)  # type: ignore[arg-type] # both are of one sort
     return all_references
+
+
+def _inventories(
+    files: Sequence[RuleFile], written: Sequence[Written]
+) -> dict[str, tuple[str, ...]]:
+    """The keys of every look-up whose silence a rule looks for."""
+    watching = {
+        absent.expect_lookup: item
+        for item in written
+        if (absent := item.rule.absent) is not None and absent.expect_lookup is not None
+    }
+    found = {}
+    for file in files:
+        for name in sorted(file.lookups.keys() & watching.keys()):
+            lookup, item = file.lookups[name], watching[name]
+            try:
+                found[name] = read_keys(lookup, _neighbour_text(file, lookup.file))
+            except (OSError, ValueError) as error:
+                file.document.complain(f"look-up '{name}' can't be read: {error}", "lookups")
+                continue
+            keys_max = item.rule.state.max_keys
+            if len(found[name]) > keys_max:
+                item.section.complain(
+                    f"look-up '{name}' has {len(found[name])} keys, and the rule's state "
+                    f"'max_keys' is {keys_max}",
+                    "absent",
+                )
+    return found
 
 
 def _neighbour_text(file: RuleFile, name: str) -> str:

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from typing import cast
 
 from gateway.rules.conditions import ConditionPlan
+from gateway.rules.duplicates import Duplicates
 from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
-from gateway.rules.reasons import Reason
+from gateway.rules.patterns.plans import (
+    pattern_of,
+    sources_read,
+    step_conditions,
+    watched_lookup,
+)
+from gateway.rules.reasons import Reason, Teller
+from gateway.rules.schedules import Hours
 from gateway.rules.spec import (
+    ConditionSpec,
     Expression,
     LetSpec,
     PayloadTemplate,
@@ -26,6 +35,10 @@ Evaluate = Callable[[Scope], Value]
 EVENT_NAMES = frozenset({"payload", "topic", "device", "key", "ts", "arrival", "prev"})
 
 
+EACH_COUNTS = compile_expression("true", Environment())
+"""The sample of `count()`: every event is one."""
+
+
 @dataclass(slots=True)
 class RuleCounters:
     """What a rule has met so far.
@@ -38,6 +51,7 @@ class RuleCounters:
     without_time: int = 0
     without_key: int = 0
     forgotten_keys: int = 0
+    dropped_partials: int = 0
     late_example: tuple[str, str, int] | None = None
 
     def turn_away(self, *, is_late: bool, example: tuple[str, str, int]) -> None:
@@ -71,6 +85,8 @@ class RulePlan:
         "clear_reason",
         "condition",
         "counters",
+        "duplicates",
+        "hours",
         "index",
         "is_lazy",
         "is_plain",
@@ -81,8 +97,10 @@ class RulePlan:
         "memories",
         "n_floor",
         "needs_last",
+        "pattern",
         "place",
         "reads_prev",
+        "samples",
         "spec",
         "steps",
         "when",
@@ -92,9 +110,8 @@ class RulePlan:
     )
 
     def __init__(self, spec: RuleSpec, index: int) -> None:
-        if spec.condition is None:
-            raise ValueError(f"rule {spec.id!r} has no condition; the loader should have said so")
-        condition, alarm = spec.condition, spec.alarm
+        self.pattern = pattern_of(spec)
+        condition, alarm = self._condition_of(spec), spec.alarm
         self.spec = spec
         self.index = index
         self.condition = ConditionPlan(spec, condition)
@@ -103,27 +120,48 @@ class RulePlan:
         self.clear = condition.clear.evaluate if condition.clear is not None else None
         self.levels = tuple(level.when.evaluate for level in alarm.levels) if alarm else ()
         self.window = WindowPlan(spec.window, spec.aggregates) if spec.window is not None else None
+        self.samples = (
+            tuple(aggregate.value or EACH_COUNTS for aggregate in spec.aggregates)
+            if self.pattern is None
+            else self.pattern.samples
+        )
         self.arguments = tuple(
-            aggregate.value.evaluate if aggregate.value is not None else None
-            for aggregate in spec.aggregates
+            None if sample is EACH_COUNTS else sample.evaluate for sample in self.samples
         )
         self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
         self.steps = tuple(_step_of(item) for item in spec.prelude)
-        self.memories = 0
-        for step in self.steps:
-            if step.call is not None:
-                step.memory = self.memories
-                self.memories += 1
+        self.duplicates = Duplicates(spec.dedupe) if spec.dedupe is not None else None
+        self._number_memories()
+        self.hours = tuple(Hours(schedule) for schedule in spec.schedules)
         self._classify()
-        self.when_reason = Reason(condition.when, is_negated=False)
-        self.clear_reason = Reason(
+        self.when_reason: Teller = Reason(condition.when, is_negated=False)
+        self.clear_reason: Teller = Reason(
             condition.clear or condition.when, is_negated=condition.clear is None
         )
+        if self.pattern is not None:
+            self.when_reason, self.clear_reason = self.pattern.reasons
         self.place = Place()
         self.counters = RuleCounters()
         self.is_stopped = False
         # Forgotten keys must not use the number of an alarm again.
         self.n_floor = 0
+
+    def _condition_of(self, spec: RuleSpec) -> ConditionSpec:
+        """The rule's condition; that of a pattern is true while the pattern says so."""
+        if spec.condition is not None:
+            return spec.condition
+        if self.pattern is not None:
+            return ConditionSpec(EACH_COUNTS, self.pattern.for_ms)
+        raise ValueError(f"rule {spec.id!r} has no detector; the loader should have said so")
+
+    def _number_memories(self) -> None:
+        self.memories = 0
+        for step in self.steps:
+            if step.call is not None:
+                step.memory = self.memories
+                self.memories += 1
+        if self.duplicates is not None:
+            self.memories += 1  # the last one is what it has seen
 
     def _classify(self) -> None:
         """Find out which short cuts are open to the rule."""
@@ -131,8 +169,9 @@ class RulePlan:
         read_late = names_of(late_parts(self.spec))
         self.reads_prev = "prev" in read | read_late
         # What an event alone decides can be computed before its time and key are known.
-        self.is_ready = not (self.steps or self.reads_prev or read & {"ts", "key"})
-        self.is_plain = self.is_ready and self.window is None
+        by_time = {"ts", "key"} | {hours.name for hours in self.hours}
+        self.is_ready = not (self.steps or self.reads_prev or self.duplicates or read & by_time)
+        self.is_plain = self.is_ready and self.window is None and self.pattern is None
         levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
         # Until it is first true such a condition has nothing to remember.
         self.is_lazy = self.condition.is_armed_at_first and not levels_wait
@@ -155,12 +194,9 @@ class RulePlan:
             or plan.for_ms
             or plan.clear_for_ms
             or plan.auto_clear_ms is not None
+            or (plan.gate is not None and plan.raises_at_opening)
             or any(for_ms for _, for_ms, _ in plan.levels)
         )
-
-
-EACH_COUNTS = compile_expression("true", Environment())
-"""The sample of `count()`: every event is one."""
 
 
 class Place:
@@ -212,8 +248,8 @@ class Layout:
         place = Place()
         place.where = self._add(plan.spec.where)
         start = len(self.expressions)
-        for aggregate in plan.spec.aggregates:
-            self._add(aggregate.value or EACH_COUNTS)
+        for sample in plan.samples:
+            self._add(sample)
         place.samples = slice(start, len(self.expressions))
         plan.place = place
 
@@ -235,6 +271,7 @@ def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
     yield from (item.value for item in spec.aggregates if item.value is not None)
     if spec.where is not None:
         yield spec.where
+    yield from spec.dedupe.by if spec.dedupe is not None else ()
     yield from _conditions(spec)
 
 
@@ -260,6 +297,7 @@ def _reader(item: LetSpec | StatefulCall) -> Expression | StatefulCall:
 
 
 def _conditions(spec: RuleSpec) -> Iterable[Expression]:
+    yield from step_conditions(spec)
     if spec.condition is not None:
         yield spec.condition.when
         if spec.condition.clear is not None:
@@ -295,9 +333,9 @@ def templates_in(payload: PayloadTemplate) -> Iterable[Template]:
 
 def lane_name(spec: RuleSpec) -> str:
     """Equal for rules that can share the timeline of a key."""
-    time, state = spec.time, spec.state
+    time, state, lookup = spec.time, spec.state, watched_lookup(spec)
     parts = (
-        *sorted(f"{source.kind}:{source.name}" for source in spec.sources),
+        *sorted(f"{source.kind}:{source.name}" for source in sources_read(spec)),
         "key",
         *(expression.text for expression in spec.key),
         "time",
@@ -309,5 +347,6 @@ def lane_name(spec: RuleSpec) -> str:
         "state",
         str(state.ttl_ms),
         str(state.max_keys),
+        *(["expect", lookup] if lookup is not None else []),
     )
     return "|".join(parts)

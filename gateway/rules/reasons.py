@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Protocol
 
 import orjson
 
@@ -16,6 +17,13 @@ KEY = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]")
 PATHS_MAX = 8
 SHOWN_CHARS_MAX = 64
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))
+
+
+class Teller(Protocol):
+    """What can say why an alarm was raised, or cleared."""
+
+    def tell(self, scope: Scope, held_ms: int = 0) -> str:
+        """The reason as a text, for what has held so long."""
 
 
 class Reason:

@@ -34,12 +34,12 @@ class Roster:
         if timeline is not None:
             if not self._is_over(timeline, arrival_ms):
                 return timeline
-            self._let_go(timeline)
+            self.let_go(timeline)
         oldest = self._oldest()
         if oldest is not None and (
             len(self.timelines) >= self.keys_max or self._is_over(oldest, arrival_ms)
         ):
-            self._let_go(oldest)
+            self.let_go(oldest)
         return self.add(key, text, arrival_ms)
 
     def add(self, key: Value, text: str, arrival_ms: int) -> Timeline:
@@ -52,7 +52,9 @@ class Roster:
 
     def _is_over(self, timeline: Timeline, arrival_ms: int) -> bool:
         silent_ms = arrival_ms - timeline.arrival_ms
-        return silent_ms > self.ttl_ms and not timeline.has_active_alarm
+        return (
+            silent_ms > self.ttl_ms and not timeline.is_expected and not timeline.has_active_alarm
+        )
 
     def _oldest(self) -> Timeline | None:
         """The timeline that has been silent for longest; of equals, the first by key.
@@ -72,7 +74,8 @@ class Roster:
                 return timeline
         return None
 
-    def _let_go(self, timeline: Timeline) -> None:
+    def let_go(self, timeline: Timeline) -> None:
+        """Forget a key."""
         self.forget(timeline)
         del self.timelines[timeline.text]
         self.forgotten.append(timeline)

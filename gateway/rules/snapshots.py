@@ -15,6 +15,8 @@ from typing import Any
 from msgspec import msgpack
 
 from gateway.errors import PenstockError
+from gateway.rules.desk import Desk
+from gateway.rules.desk_snapshots import ALARM, DESK, DeskRestoration
 from gateway.rules.lanes import Lane
 from gateway.rules.pages import Pages
 from gateway.rules.payloads import decode_payload
@@ -52,12 +54,13 @@ class Restoration:
     The entries come in the order of their names: a key's progress and pages before its tracks.
     """
 
-    def __init__(self, lanes: Sequence[Lane]) -> None:
+    def __init__(self, lanes: Sequence[Lane], desk: Desk) -> None:
         self.clock_ms = 0
         self._lanes = {digest_of(lane): lane for lane in lanes}
         self._plans = {plan.spec.id: (lane, plan) for lane in lanes for plan in lane.plans}
         self._pages: dict[tuple[str, str], dict[int, list[Any]]] = {}
         self._stale: list[str] = []
+        self._desk = DeskRestoration(desk)
 
     def take(self, entries: Iterable[tuple[str, bytes]]) -> None:
         """Take over the next entries.
@@ -81,6 +84,8 @@ class Restoration:
                 self._take_engine(*fields[1:])
             elif kind == LANE:
                 self._take_timeline(name, owner, text, fields[1:])
+            elif kind in (ALARM, DESK):
+                self._desk.take(kind, owner, text, fields[1:])
             elif kind == RULE and owner in self._plans:
                 self._take_track(owner, text, fields[1:])
 
@@ -89,6 +94,8 @@ class Restoration:
         for (rule, text), pages in self._pages.items():
             self._stale += [page_name(rule, page_no, text) for page_no in pages]
         self._pages.clear()
+        plans = [plan for _, plan in self._plans.values()]
+        self._desk.finish({plan.spec.id for plan in plans if plan.is_stopped})
         return self._stale
 
     def _take_engine(self, clock_ms: int, rules: dict[str, list[Any]]) -> None:
@@ -120,7 +127,7 @@ class Restoration:
         lane, plan = self._plans[rule]
         key, packed, ends, next_no = fields
         timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
-        track = timeline.tracks[plan.index] = Track(plan, key, text)
+        track = lane.begin(timeline, plan)
         if plan.window is not None:
             track.pages = Pages(ends, next_no)
         if track.unpack(packed, self._pages.get((rule, text), {})):

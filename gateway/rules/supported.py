@@ -12,8 +12,11 @@ _AGGREGATES = {*FOLDS, *ACCUMULATORS, *MONOIDS}
 
 SUPPORTED: frozenset[str] = frozenset(
     {
+        "active",
         "arm.crossing",
+        "at_opening.ignore",
         "changed",
+        "dedupe",
         "let",
         "prev",
         "since",
@@ -40,13 +43,25 @@ SUPPORTED: frozenset[str] = frozenset(
         "repeat",
         "on_unknown.reset",
         "on_unknown.false",
+        "absent.for",
+        "absent.expect.lookup",
+        "absent.clock.event",
+        "absent.startup_grace",
         "alarm.message",
         "alarm.levels",
         "alarm.auto_clear",
+        "alarm.latch",
         "alarm.labels",
+        "alarm.active_max",
         "publish.payload",
         "publish.on.raised",
         "publish.on.changed",
         "publish.on.cleared",
+        "publish.on.acked",
+        "suppress.cooldown",
+        "suppress.by",
+        "suppress.limit",
+        "suppress.remind",
+        "suppress.while_active",
     }
 )

@@ -19,7 +19,8 @@ class Timeline:
 
     `tracks` has one place for each rule of the lane, filled when the rule first has something to
     remember. `held` are events that wait until the watermark says that none before them will come;
-    their second item keeps events of one time in the order of their arrival.
+    their second item keeps events of one time in the order of their arrival. A key that is expected
+    is never forgotten for its age.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Timeline:
         "held",
         "held_no",
         "is_dirty",
+        "is_expected",
         "is_settled",
         "key",
         "newest_ms",
@@ -54,6 +56,7 @@ class Timeline:
         self.values: tuple[Value, ...] | None = None
         self.is_settled = False
         self.is_dirty = False
+        self.is_expected = False
 
     @property
     def has_active_alarm(self) -> bool:

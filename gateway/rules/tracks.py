@@ -1,7 +1,9 @@
-"""One rule for one key: its window, its condition, and what it remembers of the events.
+"""One rule for one key: its detector, its alarm, and what it remembers of the events.
 
 A track is advanced by each event of its key in order of event time, and fired when the watermark
-reaches its `due_ms`. It knows nothing of watermarks: `gateway.rules.lanes` does.
+reaches its `due_ms`. It knows nothing of watermarks: `gateway.rules.lanes` does. There is a kind of
+track for each detector; `gateway.rules.detectors` chooses. All of them tell a `Condition` what is
+true when, so that the life of alarms is the same for all.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.conditions import Change, Condition, Phase
+from gateway.rules.duplicates import Duplicates
 from gateway.rules.instants import NEVER
 from gateway.rules.pages import Pages, Samples
 from gateway.rules.payloads import decode_payload
@@ -43,7 +46,7 @@ def names_of_event(event: Event) -> ScopeMap:
 
 
 class Track:
-    """The state of one rule for one key."""
+    """The state of one rule for one key, whatever its detector."""
 
     __slots__ = (
         "condition",
@@ -57,7 +60,6 @@ class Track:
         "results",
         "slots",
         "text",
-        "window",
     )
 
     def __init__(self, plan: RulePlan, key: Value, text: str) -> None:
@@ -65,14 +67,185 @@ class Track:
         self.key = key
         self.text = text
         self.condition = Condition(plan.condition, plan.n_floor)
-        self.window: Window | None = plan.window.open() if plan.window is not None else None
         self.memories: list[Value] = [None] * plan.memories if plan.memories else NONE
         self.slots: list[Value] = [UNKNOWN] * plan.memories if plan.memories else NONE
         self.last: Event | None = None
         self.results: Mapping[str, Any] = NO_RESULTS
         self.due_ms = NEVER
         self.is_dirty = False
-        self.pages = Pages() if plan.window is not None else NO_PAGES
+        self.pages = NO_PAGES
+
+    def advance(
+        self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
+    ) -> None:
+        """Take in the next event of the key.
+
+        `values` are what the event alone decides, where the rule's place says; `scope` knows the
+        event's names.
+        """
+        raise NotImplementedError
+
+    def take_plain(
+        self, event: Event, values: tuple[Value, ...], place: Place, outbox: Outbox
+    ) -> bool:
+        """Take in the next event by its values; say whether equal ones may be left out."""
+        raise NotImplementedError
+
+    def fire(self, outbox: Outbox) -> None:
+        """Do the one thing that is due at `due_ms`."""
+        raise NotImplementedError
+
+    def pack_own(self) -> tuple[Value, Samples | None]:
+        """What only its kind of track remembers, and the samples of its window, if any."""
+        raise NotImplementedError
+
+    def unpack_own(self, packed: Value, pages: Mapping[int, list[Any]]) -> bool:
+        """Take over what `pack_own` gave; False when a page is missing."""
+        raise NotImplementedError
+
+    def find_due(self) -> int:
+        """When something is due next."""
+        return self.condition.due_ms
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its kind of track has nothing to remember."""
+        return True
+
+    def admit(
+        self, event: Event, values: tuple[Value, ...], scope: ScopeMap
+    ) -> Sequence[Value] | None:
+        """The samples of an event; None when the rule doesn't take it."""
+        plan = self.plan
+        if not plan.is_ready:
+            return self.prepare(event, scope)
+        place = plan.place
+        if place.where >= 0 and values[place.where] is not True:
+            return None
+        if plan.needs_last:
+            self.last = event
+        return values[place.samples]
+
+    def look(self, time_ms: int, scope: ScopeMap, *, when: bool) -> Change | None:
+        """Tell the alarm whether what it stands for is true."""
+        plan = self.plan
+        levels = [level(scope) for level in plan.levels] if plan.levels else ()
+        return self.condition.evaluate(time_ms, when, not when, levels)
+
+    def prepare(self, event: Event, scope: ScopeMap) -> list[Value] | None:
+        """Compute an event part by part, where some read what the parts before them have made.
+
+        Returns its samples, or None when the rule doesn't take it.
+        """
+        plan = self.plan
+        if plan.reads_prev:
+            scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
+        for hours in plan.hours:
+            scope[hours.name] = hours.is_open(event[0])
+        if plan.where is not None and plan.where(scope) is not True:
+            return None
+        if plan.duplicates is not None and self._is_repeated(plan.duplicates, event, scope):
+            return None
+        if plan.steps:
+            self._compute(plan.steps, scope, is_event=True)
+        if plan.needs_last:
+            self.last = event
+        return [True if argument is None else argument(scope) for argument in plan.arguments]
+
+    def abandon(self, time_ms: int, outbox: Outbox) -> None:
+        """Clear the alarm, if it is up, because the key is forgotten."""
+        change = self.condition.abandon(time_ms)
+        if change is not None:
+            outbox.announce(self.plan, self.text, change, self.remembered(time_ms, outbox))
+
+    def _is_repeated(self, duplicates: Duplicates, event: Event, scope: ScopeMap) -> bool:
+        if self.memories[-1] is None:
+            self.memories[-1] = {}
+        return duplicates.is_repeated(self.memories[-1], scope, event[0])
+
+    def pack(self) -> tuple[list[Value], Samples | None]:
+        """Its state as plain values, and apart from it the samples of its window, if any."""
+        own, samples = self.pack_own()
+        packed = [
+            self.plan.spec.source_hash,
+            self.condition.pack(),
+            own,
+            self.memories,
+            [[] if value is UNKNOWN else [value] for value in self.slots],
+            self.last[:-1] if self.last is not None else None,
+            self.results,
+        ]
+        return packed, samples
+
+    def unpack(self, packed: list[Value], pages: Mapping[int, list[Any]]) -> bool:
+        """Become what `pack` was called on, its samples on these pages.
+
+        If the rule has changed since, or a page is missing, only its alarm stays: False.
+        """
+        source_hash, condition, own, memories, slots, last, results = packed
+        if source_hash != self.plan.spec.source_hash or not self.unpack_own(own, pages):
+            self.condition.unpack_alarm(condition)
+            self.due_ms = self.condition.due_ms
+            return False
+        self.condition.unpack(condition)
+        if memories:
+            self.memories = memories
+            self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
+        self.last = (*last, decode_payload(last[-1])) if last is not None else None
+        self.results = results or NO_RESULTS
+        self.due_ms = self.find_due()
+        return True
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing to remember of it."""
+        return (
+            self.is_idle
+            and not self.memories
+            and self.last is None
+            and (self.condition.is_blank and not self.condition.n)
+        )
+
+    def remembered(self, moment_ms: int, outbox: Outbox) -> ScopeMap:
+        """The names that can still be told at `moment_ms`, when no event is at hand."""
+        plan = self.plan
+        scope: ScopeMap = names_of_event(self.last) if self.last is not None else {}
+        scope["key"] = self.key
+        if is_keyed_by_device(plan.spec):
+            scope["device"] = self.key
+        scope["ts"] = moment_ms
+        scope.setdefault("arrival", outbox.clock_ms)
+        scope.setdefault("payload", UNKNOWN)
+        scope.setdefault("prev", UNKNOWN)
+        for hours in plan.hours:
+            scope[hours.name] = hours.is_open(moment_ms)
+        self._compute(plan.steps, scope, is_event=False)
+        scope.update(dict.fromkeys(plan.aggregates, UNKNOWN))
+        scope.update(self.results)
+        return scope
+
+    def _compute(self, steps: tuple[Step, ...], scope: ScopeMap, *, is_event: bool) -> None:
+        for step in steps:
+            if step.evaluate is not None:
+                scope[step.name] = step.evaluate(scope)
+                continue
+            if is_event and step.call is not None:
+                memory, value = step.call.advance(self.memories[step.memory], scope)
+                self.memories[step.memory] = memory
+                self.slots[step.memory] = value
+            scope[step.name] = self.slots[step.memory]
+
+
+class ConditionTrack(Track):
+    """A condition over events, or over the results of a window."""
+
+    __slots__ = ("window",)
+
+    def __init__(self, plan: RulePlan, key: Value, text: str) -> None:
+        super().__init__(plan, key, text)
+        self.window: Window | None = plan.window.open() if plan.window is not None else None
+        if plan.window is not None:
+            self.pages = Pages()
 
     def advance(  # noqa: C901 - the hot path, where each call counts
         self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
@@ -92,7 +265,7 @@ class Track:
                 self.last = event
             samples = values[place.samples]
         else:
-            samples = self._prepare(event, scope)
+            samples = self.prepare(event, scope)
             if samples is None:
                 return
         if window is not None and not window.add(event[0], samples, scope):
@@ -113,22 +286,6 @@ class Track:
         if change is not None:
             names = {**scope, **names_of_event(event), "key": self.key}
             outbox.announce(plan, self.text, change, names)
-
-    def _prepare(self, event: Event, scope: ScopeMap) -> list[Value] | None:
-        """Compute an event part by part, where some read what the parts before them have made.
-
-        Returns its samples, or None when the rule doesn't take it.
-        """
-        plan = self.plan
-        if plan.reads_prev:
-            scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
-        if plan.where is not None and plan.where(scope) is not True:
-            return None
-        if plan.steps:
-            self._compute(plan.steps, scope, is_event=True)
-        if plan.needs_last:
-            self.last = event
-        return [True if argument is None else argument(scope) for argument in plan.arguments]
 
     def take_plain(
         self, event: Event, values: tuple[Value, ...], place: Place, outbox: Outbox
@@ -167,54 +324,19 @@ class Track:
             if change is not None:
                 outbox.announce(self.plan, self.text, change, scope)
 
-    def abandon(self, time_ms: int, outbox: Outbox) -> None:
-        """Clear the alarm, if it is up, because the key is forgotten."""
-        change = self.condition.abandon(time_ms)
-        if change is not None:
-            outbox.announce(self.plan, self.text, change, self.remembered(time_ms, outbox))
+    def pack_own(self) -> tuple[Value, Samples | None]:
+        """The state of its window, and apart from it the samples."""
+        if self.window is None:
+            return None, None
+        window = self.window.pack()
+        if not self.window.keeps_samples:
+            return window, None
+        taken, marks, times, columns = window.pop()
+        window.append([taken, marks, len(times)])
+        return window, Samples(taken, times, columns)
 
-    def pack(self) -> tuple[list[Value], Samples | None]:
-        """Its state as plain values, and apart from it the samples of its window, if any."""
-        window, samples = None, None
-        if self.window is not None:
-            window = self.window.pack()
-            if self.window.keeps_samples:
-                taken, marks, times, columns = window.pop()
-                window.append([taken, marks, len(times)])
-                samples = Samples(taken, times, columns)
-        packed = [
-            self.plan.spec.source_hash,
-            self.condition.pack(),
-            window,
-            self.memories,
-            [[] if value is UNKNOWN else [value] for value in self.slots],
-            self.last[:-1] if self.last is not None else None,
-            self.results,
-        ]
-        return packed, samples
-
-    def unpack(self, packed: list[Value], pages: Mapping[int, list[Any]]) -> bool:
-        """Become what `pack` was called on, its samples on these pages.
-
-        If the rule has changed since, or a page is missing, only its alarm stays: False.
-        """
-        source_hash, condition, window, memories, slots, last, results = packed
-        if source_hash != self.plan.spec.source_hash or not self._unpack_window(window, pages):
-            self.condition.unpack_alarm(condition)
-            self.due_ms = self.condition.due_ms
-            return False
-        self.condition.unpack(condition)
-        if memories:
-            self.memories = memories
-            self.slots = [slot[0] if slot else UNKNOWN for slot in slots]
-        self.last = (*last, decode_payload(last[-1])) if last is not None else None
-        self.results = results or NO_RESULTS
-        self.due_ms = self.condition.due_ms
-        if self.window is not None:
-            self.due_ms = self._next_due(self.window)
-        return True
-
-    def _unpack_window(self, packed: list[Value], pages: Mapping[int, list[Any]]) -> bool:
+    def unpack_own(self, packed: Value, pages: Mapping[int, list[Any]]) -> bool:
+        """Take over the state of its window; False when a page is missing."""
         if self.window is None:
             return True
         if self.window.keeps_samples:
@@ -226,31 +348,14 @@ class Track:
         self.window.unpack(packed)
         return True
 
-    @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing to remember of it."""
-        return (
-            self.window is None
-            and not self.memories
-            and self.last is None
-            and (self.condition.is_blank and not self.condition.n)
-        )
+    def find_due(self) -> int:
+        """When something is due next."""
+        return self.condition.due_ms if self.window is None else self._next_due(self.window)
 
-    def remembered(self, moment_ms: int, outbox: Outbox) -> ScopeMap:
-        """The names that can still be told at `moment_ms`, when no event is at hand."""
-        plan = self.plan
-        scope: ScopeMap = names_of_event(self.last) if self.last is not None else {}
-        scope["key"] = self.key
-        if is_keyed_by_device(plan.spec):
-            scope["device"] = self.key
-        scope["ts"] = moment_ms
-        scope.setdefault("arrival", outbox.clock_ms)
-        scope.setdefault("payload", UNKNOWN)
-        scope.setdefault("prev", UNKNOWN)
-        self._compute(plan.steps, scope, is_event=False)
-        scope.update(dict.fromkeys(plan.aggregates, UNKNOWN))
-        scope.update(self.results)
-        return scope
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has no window."""
+        return self.window is None
 
     def _look(self, time_ms: int, when: Value, scope: ScopeMap) -> Change | None:
         """Decide the condition at `time_ms`, with everything it reads in the scope."""
@@ -269,14 +374,3 @@ class Track:
     def _next_due(self, window: Window) -> int:
         due_ms = self.condition.due_ms
         return window.due_ms if window.due_ms < due_ms else due_ms
-
-    def _compute(self, steps: tuple[Step, ...], scope: ScopeMap, *, is_event: bool) -> None:
-        for step in steps:
-            if step.evaluate is not None:
-                scope[step.name] = step.evaluate(scope)
-                continue
-            if is_event and step.call is not None:
-                memory, value = step.call.advance(self.memories[step.memory], scope)
-                self.memories[step.memory] = memory
-                self.slots[step.memory] = value
-            scope[step.name] = self.slots[step.memory]

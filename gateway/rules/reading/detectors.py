@@ -14,6 +14,7 @@ from gateway.rules.spec import (
     ConditionSpec,
     Lookup,
     OnUnknown,
+    RuleSpec,
     SequenceSpec,
     StepSpec,
 )
@@ -226,6 +227,24 @@ def read_absent(reader: Reader, rule: Section, lookups: dict[str, Lookup]) -> Ab
     )
     section.finish()
     return spec
+
+
+def check_absence(rule: Section, spec: RuleSpec) -> None:
+    """What an absence asks of the rest of its rule."""
+    absent = spec.absent
+    section = rule.section("absent")
+    if absent is None or section is None:
+        return
+    if absent.for_ms >= spec.state.ttl_ms:
+        section.complain(
+            "'for' must be shorter than the state's 'ttl', or the key is forgotten first", "for"
+        )
+    if absent.expect_lookup is not None and len(spec.key) != 1:
+        section.complain("'expect: lookup' needs a 'key' of one expression", "expect")
+    if absent.clock == "event":
+        for key in ("expect", "startup_grace"):
+            if key in section and (key != "expect" or absent.expect_lookup is not None):
+                section.complain(f"'{key}' counts by arrival; leave 'clock: event' out", key)
 
 
 def _expected_lookup(reader: Reader, section: Section, lookups: dict[str, Lookup]) -> str | None:

@@ -13,6 +13,7 @@ from gateway.rules.reading.actions import read_alarm, read_emit, read_publish, r
 from gateway.rules.reading.anatomy import expressions_of
 from gateway.rules.reading.detectors import (
     DETECTORS,
+    check_absence,
     read_absent,
     read_anomaly,
     read_condition,
@@ -243,6 +244,7 @@ class RuleReader:
             if not detectors and key in rule:
                 rule.complain(f"'{key}' needs a 'when' or another detector", key, at_key=True)
         self._check_window_of(rule, spec)
+        check_absence(rule, spec)
 
     def _check_window_of(self, rule: Section, spec: RuleSpec) -> None:
         if "window" in rule and any(name in rule for name in ("sequence", "absent", "anomaly")):

@@ -15,7 +15,7 @@ def test_the_engine_claims_nothing_that_the_language_lacks():
 @pytest.mark.parametrize(
     "parts",
     [
-        "absent: {for: 5m}",
+        "anomaly: {value: payload.x, method: zscore}",
         "when: payload.x > 1, suppress: {cooldown: 1m}",
         "when: payload.x > 1, time: {watermark: partition}",
         "window: {sliding: 1m}, aggregate: {t: 'topk(device, payload.x, 3)'}, when: size(t) > 1",

@@ -163,3 +163,18 @@ def test_a_score_is_known_with_an_anomaly_only():
     assert "in 'message': unknown name 'score'" in found
     found = complaints("- {id: a, from: t, anomaly: {value: payload.x, method: guess}}")
     assert "'guess' is not one of" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ("absent: {for: 7d}", "'for' must be shorter than the state's 'ttl'"),
+        (
+            "absent: {for: 5m, clock: event, startup_grace: 1m}",
+            "'startup_grace' counts by arrival; leave 'clock: event' out",
+        ),
+    ],
+)
+def test_an_absence_that_can_never_work_is_refused(rest, message):
+    (found,) = complaints(f"- {{id: a, from: t, {rest}}}")
+    assert message in found

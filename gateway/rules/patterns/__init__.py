@@ -1,0 +1,1 @@
+"""Patterns over time: sequences of events, and the absence of them."""
