@@ -1,6 +1,14 @@
 """The loops over the log: they feed the rules, and write down what comes of it."""
 
 from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
+from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
 
-__all__ = ["EvaluationOptions", "Retention", "RetentionOptions", "RuleEvaluation", "no_puts"]
+__all__ = [
+    "ALARMS_TABLE",
+    "EvaluationOptions",
+    "Retention",
+    "RetentionOptions",
+    "RuleEvaluation",
+    "no_puts",
+]

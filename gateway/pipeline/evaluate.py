@@ -21,7 +21,7 @@ from msgspec import msgpack
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, RecordBatch, Run
-from gateway.pipeline.outlets import Outlets, Route
+from gateway.pipeline.outlets import Outlets, Route, standing_puts
 from gateway.rules import (
     RULES_CLIENT,
     TICKS_STREAM,
@@ -310,7 +310,12 @@ class RuleEvaluation:
                 runs = self._outlets.runs_of(outputs, self._clock.now_ms())
                 await member.commit(
                     outputs=runs,
-                    state=[*content.puts, *self._puts_of(runs), own],
+                    state=[
+                        *content.puts,
+                        *self._puts_of(runs),
+                        *standing_puts(outputs),
+                        own,
+                    ],
                     offsets=content.offsets,
                 )
             except StoreUnavailable:

@@ -8,12 +8,21 @@ from typing import NamedTuple
 from gateway.errors import MqttError, StreamInvalid, StreamMismatch
 from gateway.events import Flag, Origin, Run
 from gateway.mqtt import Properties, encode_properties
-from gateway.rules import RULES_CLIENT, Output, Publication, SideEvent, Transition
-from gateway.store import StreamSpec, StreamStore
+from gateway.rules import (
+    ALARMS_STREAM,
+    RULES_CLIENT,
+    Output,
+    Publication,
+    SideEvent,
+    Transition,
+)
+from gateway.store import Put, StreamSpec, StreamStore
 
 ID_PROPERTY = "penstock-id"
 """The user property that carries an output's id: equal ids are one output, delivered again."""
 
+ALARMS_TABLE = "alarms"
+"""The table of alarms that stand, for who wants to see them all."""
 QOS_FLAGS = (0, Flag.QOS_1, Flag.QOS_2)
 
 Route = Callable[[str], tuple[str, int, Origin]]
@@ -52,6 +61,10 @@ class Outlets:
                     continue
                 self._open_streams.add(output.stream)
             placed.append(output)
+        has_alarms = any(isinstance(output, Transition) for output in placed)
+        if has_alarms and ALARMS_STREAM not in self._open_streams:
+            await store.ensure(StreamSpec(ALARMS_STREAM, partitions=1))
+            self._open_streams.add(ALARMS_STREAM)
         return placed
 
     def runs_of(self, outputs: Iterable[Output], arrival_ms: int) -> list[Run]:
@@ -64,6 +77,8 @@ class Outlets:
                 continue
             slot, sheet = placed
             sheets_by_slot.setdefault(slot, []).append(sheet)
+            if isinstance(output, Transition) and is_shown(output):
+                sheets_by_slot.setdefault((ALARMS_STREAM, 0), []).append(_standing_sheet(output))
         return [
             Run(
                 stream,
@@ -89,8 +104,38 @@ class Outlets:
         return (stream, partition), _sheet_of(output, origin)
 
 
+def is_shown(transition: Transition) -> bool:
+    """Whether the topic that holds how the alarm stands changes with it."""
+    return transition.state == "idle" or transition.suppressed != "active_max"
+
+
+def standing_puts(outputs: Iterable[Output]) -> list[Put]:
+    """The changes of the table of alarms that stand, by their topics."""
+    return [
+        Put(ALARMS_TABLE, output.standing_topic, _standing_of(output) or None)
+        for output in outputs
+        if isinstance(output, Transition) and is_shown(output)
+    ]
+
+
+def _standing_of(transition: Transition) -> bytes:
+    return b"" if transition.state == "idle" else transition.encode()
+
+
+def _standing_sheet(transition: Transition) -> Sheet:
+    """How the alarm stands now, as a retained message; an empty one when nobody need know."""
+    origin = Origin(transition.standing_topic, transition.rule)
+    return Sheet(
+        origin, _standing_of(transition), Flag.QOS_1 | Flag.RETAIN, _id_properties(transition.id)
+    )
+
+
+def _id_properties(output_id: str) -> bytes:
+    return encode_properties(Properties(user_properties=((ID_PROPERTY, output_id),)))
+
+
 def _sheet_of(output: Transition | Publication, origin: Origin) -> Sheet:
-    properties = encode_properties(Properties(user_properties=((ID_PROPERTY, output.id),)))
+    properties = _id_properties(output.id)
     if isinstance(output, Transition):
         return Sheet(origin, output.encode(), Flag.QOS_1, properties)
     flags = QOS_FLAGS[output.qos] | (Flag.RETAIN if output.retain else 0)

@@ -1,5 +1,12 @@
 """Complex event processing as arithmetic on event time."""
 
+from gateway.rules.alarm_topics import (
+    ALARMS_STREAM,
+    VERBS,
+    CommandTopic,
+    alarm_topic,
+    command_topic,
+)
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import Engine
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
@@ -21,12 +28,15 @@ from gateway.rules.supported import SUPPORTED
 from gateway.rules.values import UNKNOWN
 
 __all__ = [
+    "ALARMS_STREAM",
     "ALERTS_STREAM",
     "RULES_CLIENT",
     "SUPPORTED",
     "TICKS_STREAM",
     "UNKNOWN",
+    "VERBS",
     "Cause",
+    "CommandTopic",
     "Engine",
     "Output",
     "Publication",
@@ -36,6 +46,8 @@ __all__ = [
     "SideEvent",
     "StateCost",
     "Transition",
+    "alarm_topic",
+    "command_topic",
     "cost_of",
     "load_rules",
     "parse_rules",

@@ -3,25 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
 from gateway.rules.conditions import Change
-from gateway.rules.outputs import Cause, Output, Publication, SideEvent, Transition
+from gateway.rules.outputs import (
+    AlarmEvent,
+    Cause,
+    Output,
+    Publication,
+    SideEvent,
+    Transition,
+)
 from gateway.rules.plans import RulePlan
 from gateway.rules.reasons import spell_duration
-from gateway.rules.spec import PayloadTemplate, PublishSpec, Scope
+from gateway.rules.spec import PayloadTemplate, PublishSpec, RuleSpec, Scope
+
+if TYPE_CHECKING:
+    from gateway.rules.desk import Desk
+    from gateway.rules.standing import Alarm
 
 RULE_ERROR = "gateway/rule-error"
+FLOOD = "gateway/alarm-flood"
+MOMENTS: Final[Mapping[AlarmEvent, str]] = {
+    "raised": "raised",
+    "reminded": "raised",
+    "changed": "changed",
+    "cleared": "cleared",
+    "acked": "acked",
+}
+"""Which moment of `publish.on` a step is; the others publish nothing."""
+
+
+class Notice(NamedTuple):
+    """What there is to tell of a change of a condition."""
+
+    message: str
+    reason: str
+    names: Scope
+
+
+class Told(NamedTuple):
+    """When and why something happened to an alarm, and what keeps it from being published."""
+
+    time_ms: int
+    reason: str
+    quiet: str = ""
 
 
 class Outbox:
     """Gathers what the rules give out, each with the record that is being read as its cause."""
 
     __slots__ = (
+        "client",
         "clock_ms",
         "commit_no",
+        "desk",
         "offset",
         "ordinals",
         "outputs",
@@ -30,12 +68,16 @@ class Outbox:
         "stream",
     )
 
+    desk: Desk
+
     def __init__(self) -> None:
         self.outputs: list[Output] = []
         self.commit_no = 0
         self.stream = ""
         self.partition = 0
         self.offset = 0
+        self.client = ""
+        """Who published the record that is being read."""
         self.clock_ms = 0
         """The latest arrival time that was seen: the engine's only clock."""
         self.ordinals: tuple[Cause | None, dict[tuple[str, str], int]] = (None, {})
@@ -50,21 +92,52 @@ class Outbox:
         return Cause(self.commit_no, self.stream, self.partition, self.offset)
 
     def announce(self, plan: RulePlan, key: str, change: Change, scope: Scope) -> None:
-        """Give out a transition, and the messages that the rule publishes at it."""
+        """Tell the desk of a change; it decides what is given out of it, and published."""
         spec = plan.spec
-        alarm = spec.alarm
-        template = alarm.message if alarm is not None else None
+        template = spec.alarm.message if spec.alarm is not None else None
         names = {**scope, "rule": spec.id, "severity": change.severity, "event": change.event}
+        for hours in plan.hours:
+            names[hours.name] = hours.is_open(change.time_ms)
         message = template.render(names) if template is not None else spec.title or spec.id
-        transition = self._transition(
-            (spec.id, key), change, (message, reason_of(plan, change, scope))
+        self.desk.take(spec.id, key, change, Notice(message, reason_of(plan, change, scope), names))
+
+    def tell(self, spec: RuleSpec, key: str, alarm: Alarm, event: AlarmEvent, told: Told) -> None:
+        """Give out a step in the life of an alarm, and what the rule publishes at it."""
+        cause = self.cause()
+        identity = (spec.id, key)
+        ordinal = self._next_ordinal(cause, identity)
+        transition = Transition(
+            id=f"{spec.id}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}",
+            cause=cause,
+            rule=spec.id,
+            key=key,
+            event=event,
+            n=alarm.n,
+            severity=alarm.severity,
+            time_ms=told.time_ms,
+            since_ms=alarm.since_ms,
+            detected_ms=self.clock_ms,
+            message=alarm.message,
+            reason=told.reason,
+            labels=spec.alarm.labels if spec.alarm is not None else {},
+            state=alarm.state,
+            shelved_until_ms=alarm.shelved_until_ms or None,
+            suppressed=told.quiet,
         )
-        if alarm is not None:
-            transition = with_labels(transition, alarm.labels)
         self.outputs.append(transition)
-        names |= {"message": message, "id": transition.id}
+        moment = MOMENTS.get(event)
+        if moment is None or told.quiet:
+            return
+        names = {
+            **alarm.names,
+            "rule": spec.id,
+            "severity": alarm.severity,
+            "event": event,
+            "message": alarm.message,
+            "id": transition.id,
+        }
         for publish in spec.publish:
-            if change.event in publish.on:
+            if moment in publish.on:
                 self._publish(publish, transition, names)
 
     def put_aside(self, plan: RulePlan, topic: str, device: str, payload: bytes) -> None:
@@ -73,34 +146,7 @@ class Outbox:
 
     def report_error(self, plan: RulePlan, error: Exception) -> None:
         """Raise the alarm that a rule has failed inside the engine and was stopped."""
-        spec = plan.spec
-        change = Change("raised", self.clock_ms, self.clock_ms, "major", 1, "when")
-        message = f"rule {spec.id} was stopped: {type(error).__name__}: {error}"
-        where = f"{spec.path}:{spec.line}" if spec.path else spec.id
-        reason = f"an error inside the engine; the rule is at {where}"
-        self.outputs.append(self._transition((RULE_ERROR, spec.id), change, (message, reason)))
-
-    def _transition(
-        self, identity: tuple[str, str], change: Change, texts: tuple[str, str]
-    ) -> Transition:
-        rule, key = identity
-        cause = self.cause()
-        ordinal = self._next_ordinal(cause, identity)
-        return Transition(
-            id=f"{rule}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}",
-            cause=cause,
-            rule=rule,
-            key=key,
-            event=change.event,
-            n=change.n,
-            severity=change.severity,
-            time_ms=change.time_ms,
-            since_ms=change.since_ms,
-            detected_ms=self.clock_ms,
-            message=texts[0],
-            reason=texts[1],
-            labels={},
-        )
+        self.desk.report_error(plan.spec, error)
 
     def _next_ordinal(self, cause: Cause, identity: tuple[str, str]) -> int:
         known_cause, ordinals = self.ordinals
@@ -126,14 +172,6 @@ class Outbox:
                 transition.id, transition.cause, topic, payload, publish.qos, publish.retain
             )
         )
-
-
-def with_labels(transition: Transition, labels: Mapping[str, str]) -> Transition:
-    """The same transition with a rule's own labels."""
-    if not labels:
-        return transition
-    fields = {name: getattr(transition, name) for name in Transition.__slots__}
-    return Transition(**{**fields, "labels": labels})
 
 
 def fill(payload: PayloadTemplate, scope: Scope) -> Any:

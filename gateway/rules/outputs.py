@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import orjson
 
+from gateway.rules.alarm_topics import alarm_topic
 from gateway.rules.spec import Severity
 from gateway.rules.watermarks import TIME_MS_MAX
 
@@ -22,6 +23,12 @@ RULES_CLIENT = "$rules"
 
 SIDE_STREAM_PREFIX = "late-"
 UNSAFE_IN_TOPIC = str.maketrans({"+": "%2B", "#": "%23", "\x00": "%00"})
+
+
+AlarmEvent = Literal[
+    "raised", "changed", "cleared", "latched", "acked", "shelved", "unshelved", "reminded"
+]
+State = Literal["raised", "acked", "cleared-unacked", "shelved", "idle"]
 
 
 class Cause(NamedTuple):
@@ -44,7 +51,7 @@ class Transition:
     cause: Cause
     rule: str
     key: str
-    event: Literal["raised", "changed", "cleared"]
+    event: AlarmEvent
     n: int
     severity: Severity
     time_ms: int
@@ -53,6 +60,15 @@ class Transition:
     message: str
     reason: str
     labels: Mapping[str, str]
+    state: State = "idle"
+    shelved_until_ms: int | None = None
+    suppressed: str = ""
+    """What kept it from being published; empty when nothing did."""
+
+    @property
+    def standing_topic(self) -> str:
+        """The topic that holds how the alarm stands."""
+        return alarm_topic(self.rule, self.key)
 
     @property
     def topic(self) -> str:
@@ -76,6 +92,11 @@ class Transition:
             "stream": self.cause.stream,
             "partition": self.cause.partition,
             "offset": self.cause.offset,
+            "state": self.state,
+            "shelved_until": (
+                None if self.shelved_until_ms is None else spell_time(self.shelved_until_ms)
+            ),
+            "suppressed": self.suppressed or None,
         }
 
     def encode(self) -> bytes:

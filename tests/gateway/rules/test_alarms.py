@@ -34,6 +34,9 @@ def test_a_transition_says_what_happened_and_why():
         "stream": "telemetry",
         "partition": 0,
         "offset": 2,
+        "state": "raised",
+        "shelved_until": None,
+        "suppressed": None,
     }
 
 
