@@ -1,0 +1,147 @@
+"""What clients of both versions expect of retained messages."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.harness.raw_client import PUBLISH
+from tests.harness.scripted_client import RETAIN_IF_NEW, RETAIN_NEVER, opened
+from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.interop
+V3, V5 = 4, 5
+RETAIN = 1
+versions = pytest.mark.parametrize("version", [V3, V5], ids=["3.1.1", "5"])
+
+
+@pytest.fixture
+def root():
+    """A topic that no other test uses."""
+    return f"retained/{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def publisher(gateway):
+    with opened(gateway.port) as client:
+        yield client
+
+
+def is_waiting(gateway, root, topic, payload):
+    """Whether a new subscriber gets this message."""
+    return payload in retained(gateway, root, topic)
+
+
+def retained(gateway, root, topic_filter, *, version=V5, options=2, client=None):
+    """The payloads that a subscription brings and that are marked as retained; sorted."""
+    with client or opened(gateway.port, version=version) as reader:
+        reader.ask((f"{root}/end", 0))
+        reader.ask((topic_filter, options))
+        reader.tell(f"{root}/end", b"!")
+        found = []
+        while (heard := reader.take(1)[0]).payload != b"!":
+            if heard.retain:
+                found.append(heard.payload)
+        return sorted(found)
+
+
+def retain(gateway, publisher, root, *payloads):
+    for qos, payload in enumerate(payloads):
+        publisher.deliver(f"{root}/{qos}", payload, min(qos, 2), flags=RETAIN)
+    last = len(payloads) - 1
+    wait_for(lambda: is_waiting(gateway, root, f"{root}/{last}", payloads[-1]), "the last of them")
+
+
+@pytest.mark.spec("MQTT5-3.3.1-5")
+@pytest.mark.spec("MQTT5-3.3.1-9")
+@pytest.mark.spec("MQTT311-3.3.1-5")
+@pytest.mark.spec("MQTT311-3.3.1-6")
+@pytest.mark.spec("MQTT311-3.3.1-8")
+@versions
+def test_the_last_retained_message_of_each_topic_waits(gateway, root, publisher, version):
+    retain(gateway, publisher, root, b"old", b"old", b"old")
+    retain(gateway, publisher, root, b"0", b"1", b"2")
+    with opened(gateway.port, version=version) as client:
+        client.ask((f"{root}/+", 2))
+        heard = client.take(3)
+    assert sorted((one.payload, one.qos, one.retain) for one in heard) == [
+        (b"0", 0, True),
+        (b"1", 1, True),
+        (b"2", 2, True),
+    ]
+
+
+@pytest.mark.spec("MQTT5-3.3.1-6")
+@pytest.mark.spec("MQTT5-3.3.1-7")
+@pytest.mark.spec("MQTT311-3.3.1-10")
+@pytest.mark.spec("MQTT311-3.3.1-11")
+@versions
+def test_an_empty_message_clears_its_topic_and_is_delivered(gateway, root, publisher, version):
+    retain(gateway, publisher, root, b"0", b"1")
+    with opened(gateway.port, version=version) as client:
+        client.ask((f"{root}/#", 0))
+        client.take(2)
+        for number in (0, 1):
+            client.tell(f"{root}/{number}", b"", number and 1, flags=RETAIN)
+        found = [one for one in (client.hear() for _ in range(3)) if one.kind == PUBLISH]
+        assert [(one.payload, one.retain) for one in found] == [(b"", False), (b"", False)]
+    wait_for(lambda: retained(gateway, root, f"{root}/+") == [], "an empty place")
+
+
+@pytest.mark.spec("MQTT5-3.3.1-8")
+@pytest.mark.spec("MQTT311-3.3.1-12")
+@versions
+def test_an_ordinary_message_leaves_the_retained_one_alone(gateway, root, publisher, version):
+    retain(gateway, publisher, root, b"kept")
+    publisher.deliver(f"{root}/0", b"passing")
+    publisher.deliver(f"{root}/0", b"")
+    assert retained(gateway, root, f"{root}/0", version=version) == [b"kept"]
+
+
+@pytest.mark.spec("MQTT5-3.3.1-10")
+@pytest.mark.spec("MQTT5-3.3.1-11")
+@pytest.mark.spec("MQTT5-3.8.4-4")
+def test_a_subscription_chooses_whether_it_brings_what_is_retained(gateway, root, publisher):
+    retain(gateway, publisher, root, b"0", b"1")
+    for options, first, again in ((0, 2, 2), (RETAIN_IF_NEW, 2, 0), (RETAIN_NEVER, 0, 0)):
+        with opened(gateway.port) as client:
+            for expected in (first, again):
+                client.ask((f"{root}/+", options))
+                assert len(client.take(expected)) == expected
+            client.tell(f"{root}/2", b"!")
+            assert client.take(1)[0].payload == b"!"
+
+
+@pytest.mark.spec("MQTT311-3.8.4-3")
+def test_a_client_of_3_1_1_gets_what_is_retained_each_time(gateway, root, publisher):
+    retain(gateway, publisher, root, b"0")
+    with opened(gateway.port, version=V3) as client:
+        for _ in range(3):
+            client.ask((f"{root}/0", 0))
+            assert client.take(1)[0].retain
+
+
+def test_a_shared_subscription_brings_nothing_retained(gateway, root, publisher):
+    retain(gateway, publisher, root, b"0")
+    with opened(gateway.port) as client:
+        client.ask((f"$share/{root[-8:]}/{root}/+", 0))
+        client.tell(f"{root}/1", b"!")
+        heard = client.take(1)[0]
+        assert (heard.payload, heard.retain) == (b"!", False)
+
+
+def test_a_retained_message_keeps_its_properties_and_gets_the_subscriptions_own(
+    gateway, root, publisher
+):
+    said = {"UserProperty": [("a", "2"), ("c", "3")], "ContentType": "x"}
+    publisher.deliver(f"{root}/0", b"kept", 1, flags=RETAIN, **said)
+    wait_for(lambda: is_waiting(gateway, root, f"{root}/0", b"kept"), "the message")
+    with opened(gateway.port) as client:
+        client.ask((f"{root}/0", 1), SubscriptionIdentifier=9)
+        assert client.take(1)[0].properties == {**said, "SubscriptionIdentifier": [9]}
+
+
+def test_a_retained_message_whose_time_is_over_is_gone(gateway, root, publisher):
+    publisher.deliver(f"{root}/0", b"short", 1, flags=RETAIN, MessageExpiryInterval=1)
+    wait_for(lambda: retained(gateway, root, f"{root}/0") == [], "the end of its time")
