@@ -34,6 +34,7 @@ SECTIONS = {
     "streams": "version: 1\nstreams: [{name: a, not-a-setting: 1}]\n",
     "retention": "version: 1\nstreams: [{name: a, retention: {not-a-setting: 1}}]\n",
     "store": "version: 1\nstore: {not-a-setting: 1}\n",
+    "flapping": "version: 1\nlimits: {flapping: {not-a-setting: 1}}\n",
     "limits": "version: 1\nlimits: {not-a-setting: 1}\n",
 }
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.config.listeners import read_listeners
+from gateway.config.quotas import read_flapping, read_quota
 from gateway.devices import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
@@ -22,11 +23,13 @@ from gateway.store import StoreOptions, StreamSpec
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SHARED_ORDERS = ("ordered", "balanced")
+SYS_PREFIX = "$SYS"
 SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 RESERVED_STREAMS = ("alerts", "dead-letters", "ticks")
 PARTITIONS_MAX = 1_024
 LINGER_MS_MAX = 10_000
+SYS_INTERVAL_MS_LEAST = 1_000
 # The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
 PACKET_BYTES_LEAST = 32 << 10
 PACKET_BYTES_MOST = 256 << 20
@@ -179,6 +182,8 @@ def _check_stream_name(section: Section, name: str) -> None:
 
 
 def _check_filter(section: Section, node: Node) -> None:
+    if node.source.startswith(SYS_PREFIX):
+        section.complain_at(node, "topics of '$SYS' are the gateway's own and not stored")
     if node.source.startswith(SUBSCRIPTION_PREFIXES):
         section.complain_at(
             node, f"'{node.source}' is a subscription; a stream takes plain filters"
@@ -206,7 +211,15 @@ def _server(top: Section, base: Path, default: ServerOptions) -> ServerOptions:
     options = default if limits is None else _limits(limits, default)
     order = top.choice("shared_subscriptions", SHARED_ORDERS, default.shared_order)
     listeners = read_listeners(top, base)
-    return replace(options, shared_order=order, listeners=listeners or default.listeners)
+    interval_ms = top.duration_ms("sys_interval", default.sys_interval_ms)
+    if 0 < interval_ms < SYS_INTERVAL_MS_LEAST:
+        top.complain("'sys_interval' is 1s at least, or 0s for no $SYS topics", "sys_interval")
+    return replace(
+        options,
+        shared_order=order,
+        listeners=listeners or default.listeners,
+        sys_interval_ms=interval_ms,
+    )
 
 
 # How each limit is written: the name in the file, the field, and how it is read.
@@ -234,6 +247,10 @@ RETAINED_LIMITS: dict[str, tuple[str, Reader]] = {
 }
 SERVER_LIMITS: dict[str, tuple[str, Reader]] = {
     "connections": ("connections_max", lambda s, k: s.integer(k, least=1)),
+    "connections_per_address": (
+        "connections_per_address_max",
+        lambda s, k: s.integer(k, least=0),
+    ),
     "connect_rate": ("connects_per_s_max", lambda s, k: s.integer(k, least=1)),
     "handshakes": ("handshakes_max", lambda s, k: s.integer(k, least=1)),
     "sessions": ("sessions_max", lambda s, k: s.integer(k, least=1)),
@@ -250,8 +267,10 @@ def _limits(section: Section, default: ServerOptions) -> ServerOptions:
     session = _read(section, SESSION_LIMITS, default.session)
     retained = _read(section, RETAINED_LIMITS, default.retained)
     server = _read(section, SERVER_LIMITS, default)
+    quota = read_quota(section, default.quota)
+    flapping = read_flapping(section, default.flapping)
     section.finish(*SESSION_LIMITS, *RETAINED_LIMITS, *SERVER_LIMITS)
-    return replace(server, session=session, retained=retained)
+    return replace(server, session=session, retained=retained, quota=quota, flapping=flapping)
 
 
 def _read(section: Section, limits: dict[str, tuple[str, Reader]], default: T) -> T:

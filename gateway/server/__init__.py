@@ -5,19 +5,25 @@ from gateway.server.listeners.listeners import AddressUnavailable
 from gateway.server.listeners.tls_files import TlsFilesInvalid
 from gateway.server.mqtt_server import MqttServer
 from gateway.server.options import (
+    BeyondRate,
     ClientCertificates,
+    FlappingOptions,
     Kind,
     ListenerOptions,
+    QuotaOptions,
     ServerOptions,
     TlsOptions,
 )
 
 __all__ = [
     "AddressUnavailable",
+    "BeyondRate",
     "ClientCertificates",
+    "FlappingOptions",
     "Kind",
     "ListenerOptions",
     "MqttServer",
+    "QuotaOptions",
     "ServerOptions",
     "TlsFilesInvalid",
     "TlsOptions",

@@ -13,7 +13,9 @@ from gateway.errors import MqttError
 from gateway.mqtt import (
     ClientPacket,
     Connect,
+    Publish,
     PublishColumns,
+    ReasonCode,
     announced_version,
     decode_connect,
     decode_packet,
@@ -21,15 +23,19 @@ from gateway.mqtt import (
     split_pubacks,
     split_publishes,
 )
+from gateway.server.listeners.addresses import peer_of
 from gateway.session import (
     Append,
+    AppendRefused,
     CloseConnection,
     ConnectionLost,
+    ConnectRefused,
     Effect,
     Failure,
     Grants,
     Input,
     KeepState,
+    Opened,
     OpenState,
     Phase,
     Pubacks,
@@ -48,12 +54,14 @@ from gateway.session import (
 
 if TYPE_CHECKING:
     from gateway.server.hub import Hub
+    from gateway.server.quotas import Throttle
     from gateway.server.subscriber import Subscriber
 
 PACKET_TYPE_BITS = 0xF0
 PUBLISH = 0x30
 PUBACK = 0x40
 V5 = 5
+SILENT = frozenset({Phase.OPENING, Phase.CLOSED})
 
 
 class Connection(asyncio.Protocol):
@@ -63,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self.session = Session(hub.options.session, hub.assign_client_id())
         self.subscriber: Subscriber | None = None
+        self.quota: Throttle | None = None
         self.transport: asyncio.Transport | None = None
         self.was_heard = True
         self.heard_at_ms = 0
@@ -70,6 +79,10 @@ class Connection(asyncio.Protocol):
         self.partial_since_ms: int | None = None
         self.closing_since_ms: int | None = None
         self.is_paused = False
+        self.is_throttled = False
+        self.has_unanswered = False
+        self.host = ""
+        self._counters = hub.counters
         self._is_clogged = False
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
@@ -79,6 +92,16 @@ class Connection(asyncio.Protocol):
     def partial_bytes(self) -> int:
         """How much of an incomplete packet is waiting for its rest."""
         return self._pieces_bytes
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end, for people."""
+        return "an unknown address" if self.transport is None else peer_of(self.transport)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether it is our doing that nothing is heard of the client."""
+        return self.is_paused or self.is_throttled or self.session.phase is Phase.OPENING
 
     # -- asyncio.Protocol
 
@@ -108,6 +131,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.was_heard = True
+        self._counters.bytes_received += len(data)
         if self._pieces:
             self._pieces.append(data)
             self._pieces_bytes += len(data)
@@ -115,6 +139,12 @@ class Connection(asyncio.Protocol):
                 return
             data = b"".join(self._pieces)
             self._drop_partial()
+        self._take_or_keep(data)
+
+    # -- bytes in
+
+    def _take_or_keep(self, data: bytes) -> None:
+        """Take what is complete of the bytes, and keep the rest until more comes."""
         try:
             used = self._take(data)
             if used < len(data) and self.session.phase is not Phase.CLOSED:
@@ -122,14 +152,13 @@ class Connection(asyncio.Protocol):
         except MqttError as error:
             self.fail(error, announced_version(data, 0))
 
-    # -- bytes in
-
     def _take(self, data: bytes) -> int:
         """Take every complete packet; returns where the first incomplete one begins."""
         at = 0
         end = len(data)
         session = self.session
-        while at < end and session.phase is not Phase.CLOSED:
+        # What follows a CONNECT waits until that is answered.
+        while at < end and session.phase not in SILENT:
             packet_type = data[at] & PACKET_TYPE_BITS
             if session.phase is Phase.CONNECTED:
                 stop = at
@@ -138,6 +167,7 @@ class Connection(asyncio.Protocol):
                 elif packet_type == PUBACK:
                     packet_ids, stop = split_pubacks(data, at)
                     if packet_ids:
+                        self._counters.pubacks_received += len(packet_ids)
                         self.perform(Pubacks(packet_ids))
                 if stop > at:
                     at = stop
@@ -145,9 +175,17 @@ class Connection(asyncio.Protocol):
             found = self._decode(data, at)
             if found is None:
                 break
-            packet, at = found
+            self._count(packet := found[0], found[1] - at)
+            at = found[1]
             self.perform(packet)
         return at
+
+    def _count(self, packet: Connect | ClientPacket, size_bytes: int) -> None:
+        if isinstance(packet, Publish):
+            self._counters.publishes_received += 1
+            self._counters.publish_bytes_received += size_bytes
+        else:
+            self._counters.others_received += 1
 
     def _decode(self, data: bytes, at: int) -> tuple[Connect | ClientPacket, int] | None:
         """The general path: any packet, checked in full."""
@@ -160,6 +198,8 @@ class Connection(asyncio.Protocol):
         columns = PublishColumns()
         stop = split_publishes(data, at, columns, is_v5=self.session.version == V5)
         if stop > at:
+            self._counters.publishes_received += len(columns.topics)
+            self._counters.publish_bytes_received += stop - at
             self.perform(
                 PublishBatch(columns.topics, columns.payloads, columns.flags, columns.packet_ids)
             )
@@ -182,20 +222,27 @@ class Connection(asyncio.Protocol):
     def fail(self, error: MqttError, version: int = 0) -> None:
         """End the connection, because the client broke a rule."""
         self._hub.note_failure(self, error)
-        self.perform(Failure(error.reason_code, version))
+        self.perform(Failure(error.reason_code, version, str(error)))
 
     def perform(self, incoming: Input) -> None:
         """Feed the session and do what it says."""
+        if type(incoming) is AppendRefused:
+            self._note_refusal(incoming)
         try:
             for effect in self.session.handle(incoming):
                 self._do(effect)
         except MqttError as error:
             self.fail(error)
 
+    def _note_refusal(self, refused: AppendRefused) -> None:
+        """Remember a refusal that 3.1.1 has no words for: until then its client waits in vain."""
+        is_silent = self.session.version < V5 and refused.reason_code == ReasonCode.QUOTA_EXCEEDED
+        self.has_unanswered |= is_silent and bool(refused.packet_ids or refused.received_ids)
+
     def _do(self, effect: Effect) -> None:
         match effect:
             case Append(batch):
-                self._hub.ingest.submit(self, self.session.state, batch)
+                self._append(batch)
             case Send(packets):
                 self.write(packets)
             case SendSaved(packets):
@@ -206,7 +253,7 @@ class Connection(asyncio.Protocol):
             case CloseConnection():
                 self.close()
             case OpenState():
-                self.perform(self._hub.open(self, effect))
+                self._open(effect)
             case _:
                 self._do_for_session(effect)
 
@@ -230,9 +277,44 @@ class Connection(asyncio.Protocol):
     def _release(self, packet_id: bytes) -> None:
         self._hub.sessions.save(self.session.state, lambda: self.perform(Released(packet_id)))
 
+    def _append(self, batch: PublishBatch) -> None:
+        if self.quota is None:
+            self._submit(batch)
+        else:
+            self.quota.submit(batch, self._submit)
+
+    def _open(self, wish: OpenState) -> None:
+        answer = self._hub.open(self, wish)
+        if answer is None:
+            self._read_or_not()
+        else:
+            self.perform(answer)
+
+    def _submit(self, batch: PublishBatch) -> None:
+        self._hub.ingest.submit(self, self.session.state, batch)
+
+    def answer(self, opened: Opened | ConnectRefused) -> None:
+        """Answer a CONNECT that had to wait, and take what the client has sent behind it."""
+        self.perform(opened)
+        self._read_or_not()
+        rest = b"".join(self._pieces)
+        self._drop_partial()
+        if rest:
+            self._take_or_keep(rest)
+
     def write(self, packets: bytes) -> None:
-        """Write to the client, unless it is gone."""
+        """Write an answer to the client, unless it is gone."""
+        self._counters.answers_sent += 1
+        self._write(packets)
+
+    def deliver(self, packets: bytes) -> None:
+        """Write messages to the client, unless it is gone."""
+        self._counters.publish_bytes_sent += len(packets)
+        self._write(packets)
+
+    def _write(self, packets: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self._counters.bytes_sent += len(packets)
             self.transport.write(packets)
 
     def close(self) -> None:
@@ -257,11 +339,17 @@ class Connection(asyncio.Protocol):
         self.was_heard = True
         self._read_or_not()
 
+    def throttle(self, *, is_throttled: bool) -> None:
+        """Stop reading, because the client's quota is used up, or read again."""
+        self.is_throttled = is_throttled
+        self.was_heard = True
+        self._read_or_not()
+
     def _read_or_not(self) -> None:
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if self.is_paused or self._is_clogged:
+        if self.is_held_back or self._is_clogged:
             transport.pause_reading()
         else:
             transport.resume_reading()

@@ -29,6 +29,7 @@ from gateway.server.replaying import replay
 from gateway.server.sessions import Sessions
 from gateway.server.sharing import SharedGroups
 from gateway.server.subscriber import Slot, Subscriber
+from gateway.server.sys_tree import SysTree, of_sys
 from gateway.server.takeovers import Takeovers
 from gateway.session import (
     ConnectRefused,
@@ -72,6 +73,7 @@ class Hub:
         self.shared = SharedGroups(fanout, is_ordered=options.shared_order == "ordered")
         self.quotas = Quotas(options.quota, clock, ingest.counters)
         self.takeovers = Takeovers(options.flapping, clock, self._admit)
+        self.sys: SysTree | None = None
         self._is_stopping = False
         self.failures = 0
         ingest.on_recovered = self._send_back_the_unanswered
@@ -243,13 +245,15 @@ class Hub:
         subscriber = connection.subscriber
         if subscriber is None or not grants:
             return
+
+        def send() -> None:
+            if self.sys is not None:
+                self.sys.send(subscriber, of_sys(grants))
+            sending = self.fanout.send_retained(subscriber, grants)
+            subscriber.start(asyncio.ensure_future(sending))
+
         # Behind the SUBACK, which may be waiting for the same commit.
-        self.sessions.save(
-            subscriber.state,
-            lambda: subscriber.start(
-                asyncio.ensure_future(self.fanout.send_retained(subscriber, grants))
-            ),
-        )
+        self.sessions.save(subscriber.state, send)
 
     def revoke(self, connection: Connection, topic_filters: Sequence[str]) -> None:
         """Deliver to these filters no more."""

@@ -14,7 +14,9 @@ from gateway.server.hub import Hub
 from gateway.server.ingest import Ingest
 from gateway.server.listeners.listeners import Listeners
 from gateway.server.options import ServerOptions
+from gateway.server.readings import Readings
 from gateway.server.retaining import load_retained, retained_puts
+from gateway.server.sys_tree import SysTree
 from gateway.store import Put, StreamStore
 
 SWEEP_S = 1.0
@@ -44,6 +46,15 @@ class MqttServer:
         self.fanout = Fanout(store, slots, clock, retained)
         self.hub = Hub(options, clock, self.ingest, self.fanout)
         self.listeners = Listeners(options, lambda: Connection(self.hub), clock)
+        self.readings = Readings(self.hub, self.listeners, retained, clock)
+        self.sys = SysTree(
+            self.readings.take,
+            self.fanout,
+            self.hub.takeovers.flapping,
+            clock,
+            options.sys_interval_ms,
+        )
+        self.hub.sys = self.sys if options.sys_interval_ms else None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[tuple[str, int]]:
@@ -62,6 +73,9 @@ class MqttServer:
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),
         ]
+        self.readings.begin()
+        if self._options.sys_interval_ms:
+            self._tasks.append(asyncio.create_task(self.sys.run(), name="$SYS"))
         addresses = await self.listeners.open()
         if self.listeners.tls_files:
             self._tasks.append(asyncio.create_task(self.listeners.watch(), name="certificates"))
@@ -71,6 +85,8 @@ class MqttServer:
         while True:
             await asyncio.sleep(SWEEP_S)
             self.hub.sweep()
+            if self._options.sys_interval_ms:
+                self.sys.tell_flapping()
             self.listeners.sweep()
 
     def reload(self) -> None:

@@ -11,6 +11,7 @@ from gateway.session import SessionOptions
 
 Kind = Literal["mqtt", "ws"]
 ClientCertificates = Literal["none", "optional", "required"]
+BeyondRate = Literal["slow", "refuse", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,33 @@ class ListenerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaOptions:
+    """How much one client may publish; a rate of 0 is no limit.
+
+    `burst_ms` is how long a client may save up what it doesn't use. `beyond` says what happens to
+    the rest: it is not read (`slow`), refused (`refuse`), or, at QoS 0, dropped (`drop`).
+    """
+
+    messages_per_s: int = 0
+    bytes_per_s: int = 0
+    burst_ms: int = 2_000
+    beyond: BeyondRate = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class FlappingOptions:
+    """When clients that fight over one identifier are told, and slowed down.
+
+    Beyond `takeovers_max` within `within_ms`, a newcomer waits for `delay_ms`; between different
+    hosts each counts twice.
+    """
+
+    takeovers_max: int = 20
+    within_ms: int = 60_000
+    delay_ms: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class ServerOptions:
     """Limits over all clients together, and of what one may hold up."""
 
@@ -67,4 +95,8 @@ class ServerOptions:
     refuse_after_ms: int = 10_000
     shared_order: str = "ordered"
     repeat_window_ms: int = 300_000
+    connections_per_address_max: int = 0
+    quota: QuotaOptions = field(default_factory=QuotaOptions)
+    flapping: FlappingOptions = field(default_factory=FlappingOptions)
+    sys_interval_ms: int = 10_000
     backlog: int = 4_096

@@ -305,6 +305,11 @@ class SharedGroups:
         self._groups: dict[str, SharedGroup] = {}
         self._holders: dict[str, set[str]] = {}
 
+    @property
+    def members(self) -> int:
+        """How many connected clients take a share, counted once for each of their groups."""
+        return sum(len(group.members) for group in self._groups.values())
+
     async def load(self, store: StreamStore) -> None:
         """Read where the groups of the last run stood; one that can't be read begins anew."""
         for topic_filter, encoded in await store.table(TABLE).items():

@@ -32,3 +32,11 @@ def peer_of(transport: Peered) -> str:
         case (str(host), int(port), *_):
             return join_address(host, port)
     return "an unknown address"
+
+
+def host_of(transport: Peered) -> str:
+    """The host of the other end; empty when that is not known, or not announced yet."""
+    match transport.get_extra_info("peername"):
+        case (str(host), *_):
+            return host
+    return ""

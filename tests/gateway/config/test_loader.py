@@ -111,7 +111,7 @@ streams:
     filters: "+/meter/#"
     partitions: 2
     retention: {age: 1h30m, size: 1GiB, count: 5}
-  - {name: rest, filters: ["#", "$SYS/#"]}
+  - {name: rest, filters: ["#", "$own/#"]}
 store: {linger: 5ms, tail_size: 1MiB}
 shared_subscriptions: balanced
 limits: {connections: 5, receive_maximum: 7, packet_size: 32KiB, refuse_after: 1s, retained: 0}
@@ -133,7 +133,7 @@ limits: {connections: 5, receive_maximum: 7, packet_size: 32KiB, refuse_after: 1
         ),
         ("+/meter/#",),
     )
-    assert rest == StreamConfig(StreamSpec("rest"), ("#", "$SYS/#"))
+    assert rest == StreamConfig(StreamSpec("rest"), ("#", "$own/#"))
     assert (config.linger_ms, config.tail_bytes_max) == (5, 1 << 20)
     server = config.server
     assert (server.connections_max, server.refuse_after_ms, server.shared_order) == (
@@ -158,13 +158,14 @@ def test_each_limit_changes_its_own_field_alone(load, key):
     unit = "ms" if name.endswith(("_ms", "_ms_max")) else "s" if name == "keep_alive_s_max" else ""
     text = f"{value}{unit}"
     assert load(f"limits: {{{key}: {text}}}").server == default
-    smaller = text.replace(str(value), str(value - 1))
-    changed = replace(options, **{name: value - 1})
+    other = value - 1 if value else 1
+    changed_text = text.replace(str(value), str(other))
+    changed = replace(options, **{name: other})
     if key in SESSION_LIMITS:
         changed = replace(default, session=changed)
     elif key in RETAINED_LIMITS:
         changed = replace(default, retained=changed)
-    assert load(f"limits: {{{key}: {smaller}}}").server == changed
+    assert load(f"limits: {{{key}: {changed_text}}}").server == changed
 
 
 def test_the_store_gets_its_own_options(load):

@@ -90,7 +90,9 @@ async def test_stopping_says_goodbye_and_lets_nobody_in(listening):
     peer.send(Connect("c"))
     await peer.hear()
     await server.stop()
-    assert await peer.hear() == Disconnect(ReasonCode.SERVER_SHUTTING_DOWN)
+    farewell = await peer.hear()
+    assert isinstance(farewell, Disconnect)
+    assert farewell.reason_code == ReasonCode.SERVER_SHUTTING_DOWN
     assert await peer.reader.read() == b""
     await peer.leave()
     with pytest.raises(OSError, match=r"."):
