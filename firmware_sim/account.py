@@ -47,10 +47,13 @@ class Account:
 
     __slots__ = (
         "_keeps_readings",
+        "_sent",
+        "altered",
         "copies",
         "digests",
         "disordered",
         "latest",
+        "places",
         "states",
         "tally",
     )
@@ -61,17 +64,28 @@ class Account:
         self.states = bytearray()
         self.copies = bytearray()
         self.digests = array("I")
-        self.latest = -1
-        """The highest sequence number that the log has shown so far."""
+        self.places = array("I")
+        """Where each reading stands in the order in which they were first sent; 0 is nowhere."""
+        self.altered: dict[int, int] = {}
+        """The readings that were damaged before they were sent, by the digest of what was."""
+        self._sent = 0
+        self.latest = 0
+        """The last place that the log has shown so far."""
         self.disordered = 0
 
-    def taken(self, seq: int, payload: bytes) -> None:
-        """A reading exists from now on; the first is 0, then 1, and so on."""
+    def taken(self, seq: int, payload: bytes, *, is_altered: bool = False) -> None:
+        """A reading exists from now on; the first is 0, then 1, and so on.
+
+        `payload` is what will be sent, which is not what was read when it `is_altered`.
+        """
         self.tally.taken += 1
         if self._keeps_readings:
             self.states.append(0)
             self.copies.append(0)
             self.digests.append(crc32(payload))
+            self.places.append(0)
+            if is_altered:
+                self.altered[self.digests[seq]] = seq
 
     def sent(self, seq: int, *, is_repeat: bool) -> None:
         if is_repeat:
@@ -79,6 +93,9 @@ class Account:
             return
         self.tally.published += 1
         self._mark(seq, SENT)
+        if self._keeps_readings and not self.places[seq]:
+            self._sent += 1
+            self.places[seq] = self._sent
 
     def acknowledged(self, seq: int, latency_ms: int) -> None:
         self.tally.acknowledged += 1
@@ -102,8 +119,8 @@ class Account:
         if not 0 <= seq < len(self.states) or self.digests[seq] != digest:
             return False
         if self.copies[seq] == 0:
-            self.disordered += seq < self.latest
-            self.latest = max(self.latest, seq)
+            self.disordered += self.places[seq] < self.latest
+            self.latest = max(self.latest, self.places[seq])
         self.copies[seq] = min(COPIES_MAX, self.copies[seq] + 1)
         return True
 
@@ -113,8 +130,8 @@ class Verdict:
     """The account of a run: each reading `taken` is in exactly one of the next five lines.
 
     The others compare with the log. `strangers` are records of our topics and of the time of this
-    run that no device of it took, such as one that was changed on its way; `disordered` ones first
-    appear in the log after a later one of their device.
+    run that no device of it sent, such as one that was changed on its way; `disordered` ones first
+    appear in the log after one that their device first sent later.
     """
 
     taken: int
@@ -161,8 +178,10 @@ class Ledger:
         account = self._accounts_by_topic.get(topic)
         if account is None:
             return
+        digest = crc32(payload)
         seq, time_ms = _identify(payload)
-        if not account.stored(seq, crc32(payload)) and time_ms >= self.start_ms:
+        seq = account.altered.get(digest, seq)
+        if not account.stored(seq, digest) and time_ms >= self.start_ms:
             self.strangers += 1
 
     def settle(self) -> Verdict:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from firmware_sim.faults import FAULT_TEXTS, FaultSpec
 from firmware_sim.scenario import Field, FieldType, Kind, Scenario, share_out
 from firmware_sim.signals import Clamp, Constant, Signal, Sum
+from firmware_sim.timepiece import TRUE_TIME
 
 UNITS_MS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms"))
 
@@ -34,6 +35,16 @@ def _describe_kind(kind: Kind, count: int) -> Iterator[str]:
     )
     for field in kind.fields:
         yield f"  {field.name}: {_describe_field(field)}"
+    if kind.clock != TRUE_TIME:
+        yield (
+            f"  clock: off by up to {duration_text(kind.clock.error_ms)}, "
+            f"drifts by up to {kind.clock.drift_ppm:g} ppm"
+        )
+    if kind.battery is not None:
+        yield (
+            f"  battery: lasts {duration_text(kind.battery.lasts_ms)}, "
+            f"charges in {duration_text(kind.battery.charge_ms)}"
+        )
     for fault in kind.faults:
         yield f"  {_describe_fault(fault)}"
 
@@ -51,9 +62,12 @@ def _describe_field(field: Field) -> str:
 
 def _describe_fault(fault: FaultSpec) -> str:
     lasts = f" for {duration_text(fault.lasts_ms)}" if fault.lasts_ms else ""
+    sign = "-" if fault.by_ms < 0 else ""
+    by = f" by {sign}{duration_text(abs(fault.by_ms))}" if fault.by_ms else ""
+    whom = "of them, all at once" if fault.is_common else "of them"
     return (
-        f"{fault.kind.value} about every {duration_text(fault.every_ms)}{lasts}, "
-        f"{fault.share:.0%} of them: {FAULT_TEXTS[fault.kind]}"
+        f"{fault.kind.value}{by} about every {duration_text(fault.every_ms)}{lasts}, "
+        f"{fault.share:.0%} {whom}: {FAULT_TEXTS[fault.kind]}"
     )
 
 

@@ -9,29 +9,28 @@ All that a device does follows from its seed, its inputs and the times that it i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import orjson
 
 from firmware_sim.account import Account
+from firmware_sim.battery import FIELD, Battery
 from firmware_sim.chance import derive_key, draw_unit
+from firmware_sim.distortion import Distortion
 from firmware_sim.effects import Effect
-from firmware_sim.faults import FaultKind, FaultPlan, FaultSpec
+from firmware_sim.faults import CommonCourse, FaultKind, FaultPlan, FaultSpec
 from firmware_sim.line import LineOptions, Phase
 from firmware_sim.outbox import Outgoing
 from firmware_sim.publisher import Publisher
-from firmware_sim.scenario import Field, FieldType, Kind, Member
+from firmware_sim.scenario import Member
+from firmware_sim.sensors import Value, build_readers
 from firmware_sim.signals import Grain
+from firmware_sim.timepiece import Timepiece
 from firmware_sim.wire import PublishFrame
 
 # A shell that was held up gets the readings that it owes in portions.
 CATCH_UP_MAX = 100
 MICROSECONDS = 1_000_000
-HALF = 0.5
-
-Value = float | int | bool | str
-Reader = Callable[[int], Value]
 
 
 class RunPlan(NamedTuple):
@@ -59,7 +58,7 @@ class Device:
         )
         self._account = account
         self._frame = PublishFrame(kind.topic(member.name), kind.qos, options.version)
-        self._readers = _build_readers(kind, Grain(key, key, member.rank, plan.start_ms))
+        self._readers = build_readers(kind.fields, Grain(key, key, member.rank, plan.start_ms))
         boot_ms = plan.start_ms + int(draw_unit(key, 0) * plan.boot_within_ms)
         self._period_us = round(MICROSECONDS / kind.rate_hz)
         self._first_ms = boot_ms + int(draw_unit(key, 1) * self._period_us / 1_000)
@@ -67,8 +66,12 @@ class Device:
         self._seq = 0
         self._is_sampling = True
         self._deaf_until_ms: int | None = None
+        self._distortion = Distortion(key)
+        self._clock = Timepiece(kind.clock, key, plan.start_ms)
+        self._battery = Battery(kind.battery, key, boot_ms) if kind.battery is not None else None
+        common = CommonCourse(derive_key(plan.seed, "fleet"), plan.start_ms + plan.boot_within_ms)
         self._faults: FaultPlan | None = FaultPlan(
-            kind.faults, derive_key(plan.seed, kind.name), member.rank, boot_ms
+            kind.faults, derive_key(plan.seed, kind.name), member.rank, boot_ms, common
         )
         self.publisher.line.wake(boot_ms)
 
@@ -89,7 +92,8 @@ class Device:
             sample_ms = self._sample_ms()
             due_ms = sample_ms if due_ms is None else min(due_ms, sample_ms)
         fault_ms = None if self._faults is None else self._faults.next_due_ms
-        for other_ms in (fault_ms, self._deaf_until_ms):
+        empty_ms = None if self._battery is None else self._battery.empty_at_ms
+        for other_ms in (fault_ms, self._deaf_until_ms, empty_ms, self._distortion.next_due_ms):
             if other_ms is not None:
                 due_ms = other_ms if due_ms is None else min(due_ms, other_ms)
         return due_ms
@@ -103,6 +107,12 @@ class Device:
         if self._deaf_until_ms is not None and self._deaf_until_ms <= now_ms:
             self._deaf_until_ms = None
             effects += self.publisher.line.cut(now_ms)
+        if self._battery is not None and self._battery.empty_at_ms <= now_ms:
+            self._account.tally.faults[FIELD] += 1
+            effects += self._lose_power(self._battery.charge(now_ms), now_ms)
+        held_ms = self._distortion.next_due_ms
+        if held_ms is not None and held_ms <= now_ms:
+            effects += self.publisher.offer(self._distortion.release(), now_ms)
         if self._is_sampling:
             effects += self._sample(now_ms)
         effects += self.publisher.advance(now_ms)
@@ -123,17 +133,20 @@ class Device:
 
     def settle(self, now_ms: int) -> list[Effect]:
         """Take no more readings, suffer no more faults; only bring out what is still here."""
-        self._is_sampling = False
-        self._faults = None
-        self._deaf_until_ms = None
-        return self.publisher.line.recover(now_ms)
+        self._give_over()
+        held = self.publisher.offer(self._distortion.release(), now_ms)
+        return [*held, *self.publisher.line.recover(now_ms)]
 
     def close(self, now_ms: int) -> list[Effect]:
         """Leave for good, politely if there is a connection."""
+        self._give_over()
+        return self.publisher.line.close(now_ms)
+
+    def _give_over(self) -> None:
         self._is_sampling = False
         self._faults = None
+        self._battery = None
         self._deaf_until_ms = None
-        return self.publisher.line.close(now_ms)
 
     def _sample_ms(self) -> int:
         return self._first_ms + self._tick * self._period_us // 1_000
@@ -145,14 +158,27 @@ class Device:
             if at_ms > now_ms:
                 break
             self._tick += 1
-            reading: dict[str, Value] = {"ts": at_ms, "seq": self._seq}
-            for name, read in self._readers:
-                reading[name] = read(at_ms)
-            payload = orjson.dumps(reading)
-            self._account.taken(self._seq, payload)
-            readings.append(Outgoing(self._seq, self._frame, payload))
-            self._seq += 1
-        return self.publisher.offer(readings, now_ms) if readings else []
+            readings.append(self._read(at_ms))
+        if not readings:
+            return []
+        return self.publisher.offer(self._distortion.pass_on(readings, now_ms), now_ms)
+
+    def _read(self, at_ms: int) -> Outgoing:
+        """Take one reading: the sensors show the truth, the clock what it believes."""
+        seq = self._seq
+        self._seq += 1
+        reading: dict[str, Value] = {"ts": self._clock.read(at_ms), "seq": seq}
+        for name, read in self._readers:
+            reading[name] = read(at_ms)
+        if self._battery is not None:
+            reading[FIELD] = self._battery.percent(at_ms)
+            self._battery.spend()
+        payload = orjson.dumps(reading)
+        is_altered = self._distortion.is_corrupting(at_ms)
+        if is_altered:
+            payload = self._distortion.corrupt(payload, seq)
+        self._account.taken(seq, payload, is_altered=is_altered)
+        return Outgoing(seq, self._frame, payload)
 
     def _skip_until(self, until_ms: int) -> None:
         """Take no reading before `until_ms`; the grid stays."""
@@ -161,49 +187,47 @@ class Device:
 
     def _suffer(self, spec: FaultSpec, now_ms: int) -> list[Effect]:
         """Let one fault strike; without a connection those of the connection do nothing."""
-        line = self.publisher.line
-        if spec.kind in NEEDS_CONNECTION and line.phase is not Phase.UP:
+        if spec.kind in NEEDS_CONNECTION and self.phase is not Phase.UP:
             return []
         self._account.tally.faults[spec.kind.value] += 1
         until_ms = now_ms + spec.lasts_ms
+        match spec.kind:
+            case FaultKind.SILENCE:
+                self._skip_until(until_ms)
+            case FaultKind.POWER_LOSS:
+                return self._lose_power(until_ms, now_ms)
+            case FaultKind.CLOCK_JUMP:
+                self._clock.jump(spec.by_ms, until_ms)
+            case FaultKind.DUPLICATE | FaultKind.REORDER | FaultKind.CORRUPT:
+                self._distortion.begin(spec.kind, until_ms)
+            case _:
+                return self._disturb(spec, now_ms)
+        return []
+
+    def _disturb(self, spec: FaultSpec, now_ms: int) -> list[Effect]:
+        """Let a fault of the connection strike."""
+        line = self.publisher.line
         effects: list[Effect] = []
         match spec.kind:
             case FaultKind.RECONNECT:
                 effects = line.cut(now_ms)
             case FaultKind.RESEND:
                 line.hears = False
-                self._deaf_until_ms = until_ms
-            case FaultKind.SILENCE:
-                self._skip_until(until_ms)
+                self._deaf_until_ms = now_ms + spec.lasts_ms
             case FaultKind.RADIO_LOSS:
                 effects = line.cut(now_ms, away_ms=spec.lasts_ms)
             case FaultKind.HALF_OPEN:
                 line.hears = line.speaks = False
-            case FaultKind.POWER_LOSS:
-                self._skip_until(until_ms)
-                self.publisher.forget_session()
-                effects = line.cut(now_ms, away_ms=spec.lasts_ms)
+        return effects
+
+    def _lose_power(self, until_ms: int, now_ms: int) -> list[Effect]:
+        """Be off until then: no readings, no connection, no memory of the session."""
+        self._skip_until(until_ms)
+        effects = self.publisher.line.cut(now_ms, away_ms=until_ms - now_ms)
+        self.publisher.forget_session()
+        # What was held back is in the flash, too; without a connection it stays there.
+        self.publisher.offer(self._distortion.release(), now_ms)
         return effects
 
 
 NEEDS_CONNECTION = frozenset({FaultKind.RECONNECT, FaultKind.RESEND, FaultKind.HALF_OPEN})
-
-
-def _build_readers(kind: Kind, grain: Grain) -> list[tuple[str, Reader]]:
-    return [(field.name, _build_reader(field, grain.child(field.name))) for field in kind.fields]
-
-
-def _build_reader(field: Field, grain: Grain) -> Reader:
-    """What one field shows at a moment, as it is written in the payload."""
-    text = field.text
-    if text is not None:
-        return lambda _time_ms: text
-    sampler, decimals = field.signal.sampler(grain), field.decimals
-    match field.field_type:
-        case FieldType.NUMBER:
-            # Adding zero turns -0.0, which rounding can leave, into 0.0.
-            return lambda time_ms: round(sampler(time_ms), decimals) + 0.0
-        case FieldType.INTEGER:
-            return lambda time_ms: round(sampler(time_ms))
-        case FieldType.BOOLEAN:
-            return lambda time_ms: sampler(time_ms) >= HALF

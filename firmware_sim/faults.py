@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from firmware_sim.chance import derive_key, draw_unit, is_among
 
@@ -21,6 +22,10 @@ class FaultKind(Enum):
     RADIO_LOSS = "radio_loss"
     HALF_OPEN = "half_open"
     POWER_LOSS = "power_loss"
+    DUPLICATE = "duplicate"
+    REORDER = "reorder"
+    CORRUPT = "corrupt"
+    CLOCK_JUMP = "clock_jump"
 
 
 FAULT_TEXTS = {
@@ -30,6 +35,10 @@ FAULT_TEXTS = {
     FaultKind.RADIO_LOSS: "no connection; readings wait in the buffer",
     FaultKind.HALF_OPEN: "the connection looks alive, and nothing passes until the device notices",
     FaultKind.POWER_LOSS: "no readings and no connection; then boots, with its flash and no memory",
+    FaultKind.DUPLICATE: "sends every reading twice",
+    FaultKind.REORDER: "holds readings back, then sends them in any order",
+    FaultKind.CORRUPT: "payloads are damaged before they are sent",
+    FaultKind.CLOCK_JUMP: "the device's clock is wrong by so much, until it is set right",
 }
 # These strike at one moment; how long their effect lasts follows from the device.
 MOMENTARY = frozenset({FaultKind.RECONNECT, FaultKind.HALF_OPEN})
@@ -39,27 +48,52 @@ MOMENTARY = frozenset({FaultKind.RECONNECT, FaultKind.HALF_OPEN})
 class FaultSpec:
     """One kind of fault: about every `every_ms`, for `lasts_ms`, on a `share` of the devices.
 
-    The time between two strikes is uniform between half of `every_ms` and one and a half of it.
+    The time between two strikes is uniform between half of `every_ms` and one and a half of it. A
+    fault `is_common` when it strikes all devices at the same moments.
     """
 
     kind: FaultKind
     every_ms: int
     lasts_ms: int = 0
     share: float = 1.0
+    by_ms: int = 0
+    """How far a clock jumps; forward, or backward when it is negative."""
+    is_common: bool = False
+
+
+class CommonCourse(NamedTuple):
+    """What the plans of all devices of a run share: the key and the start of common faults."""
+
+    key: int
+    start_ms: int
 
 
 class FaultPlan:
     """The strikes that one device will suffer, in order of time."""
 
-    def __init__(self, specs: Sequence[FaultSpec], key: int, rank: int, start_ms: int) -> None:
+    def __init__(
+        self,
+        specs: Sequence[FaultSpec],
+        key: int,
+        rank: int,
+        start_ms: int,
+        common: CommonCourse | None = None,
+    ) -> None:
         """Plan for the device at place `rank` of its kind; nothing strikes before `start_ms`.
 
         `key` is the kind's, the same for all its devices: that is what spreads a share evenly.
+        Faults that all devices have in common follow the course of the fleet.
         """
         self._courses: list[_Course] = []
+        common = common or CommonCourse(key, start_ms)
         for number, spec in enumerate(specs):
             kind_key = derive_key(key, spec.kind.value, number)
-            if is_among(rank, spec.share, draw_unit(kind_key)):
+            if not is_among(rank, spec.share, draw_unit(kind_key)):
+                continue
+            if spec.is_common:
+                course_key = derive_key(common.key, spec.kind.value, number)
+                self._courses.append(_Course(spec, course_key, common.start_ms))
+            else:
                 self._courses.append(_Course(spec, derive_key(kind_key, rank), start_ms))
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
 
+from firmware_sim.battery import FIELD, BatterySpec
 from firmware_sim.faults import MOMENTARY, FaultKind, FaultSpec
 from firmware_sim.scenario import (
     DEVICES_MAX,
@@ -18,7 +20,8 @@ from firmware_sim.scenario import (
 )
 from firmware_sim.signal_loader import READERS, load_signal
 from firmware_sim.signals import Constant
-from gateway.documents import Section, did_you_mean, read_document
+from firmware_sim.timepiece import TRUE_TIME, TimepieceSpec
+from gateway.documents import Section, did_you_mean, parse_duration_ms, read_document
 from gateway.errors import DocumentInvalid, MqttError
 from gateway.mqtt import check_topic_name
 
@@ -28,6 +31,8 @@ KEEP_ALIVE_S_MAX = 65_535
 IN_FLIGHT_MAX = 10_000
 BUFFER_MAX = 1_000_000
 RESERVED_FIELDS = ("ts", "seq")
+DRIFT_PPM_MAX = 10_000.0
+CLOCK_MS_MAX = 10 * 365 * 86_400_000
 SHORTEST_FAULT_MS = 10
 
 
@@ -81,6 +86,7 @@ def read_scenario(top: Section) -> Scenario:
         DocumentInvalid: carries every error in the file, each with its line and column.
     """
     top.require("version", "scenario", "kinds")
+    common = tuple(_fault(inner, is_common=True) for inner in top.sections("faults"))
     if top.integer("version", 1) != 1:
         top.complain("version must be 1; a newer program wrote this file", "version")
     scenario = Scenario(
@@ -90,7 +96,7 @@ def read_scenario(top: Section) -> Scenario:
         devices=top.integer("devices", 100, least=1, most=DEVICES_MAX),
         duration_ms=top.duration_ms("duration", 60_000, least=1),
         boot_within_ms=top.duration_ms("boot_within", 1_000),
-        kinds=tuple(_kinds(top)),
+        kinds=tuple(replace(kind, faults=common + kind.faults) for kind in _kinds(top)),
     )
     top.finish()
     top.raise_complaints()
@@ -127,7 +133,11 @@ def _kind(section: Section) -> Kind:
         fields=tuple(_fields(section)),
         faults=tuple(_fault(inner) for inner in section.sections("faults")),
         link=_link(section),
+        clock=_clock(section),
+        battery=_battery(section),
     )
+    if kind.qos == 0 and any(fault.kind is FaultKind.RESEND for fault in kind.faults):
+        section.complain("'resend' loses acknowledgements, and QoS 0 has none", "faults")
     if kind.rate_hz <= 0.0:
         section.complain(f"'rate' is {kind.rate_hz} Hz; it must be above 0", "rate")
     section.finish()
@@ -220,7 +230,7 @@ def _field(section: Section, name: str) -> Field:
     return field
 
 
-def _fault(section: Section) -> FaultSpec:
+def _fault(section: Section, *, is_common: bool = False) -> FaultSpec:
     section.require("fault", "every")
     kind = FaultKind(section.choice("fault", [each.value for each in FaultKind], "reconnect"))
     spec = FaultSpec(
@@ -228,6 +238,8 @@ def _fault(section: Section) -> FaultSpec:
         section.duration_ms("every", 10_000, least=SHORTEST_FAULT_MS) or SHORTEST_FAULT_MS,
         section.duration_ms("for"),
         section.number("share", 1.0, least=0.0, most=1.0),
+        _jump(section) if kind is FaultKind.CLOCK_JUMP else 0,
+        is_common,
     )
     is_known = section.text("fault") == kind.value
     if is_known and kind in MOMENTARY and "for" in section:
@@ -237,6 +249,48 @@ def _fault(section: Section) -> FaultSpec:
     if "every" in section and 2 * spec.lasts_ms > spec.every_ms:
         section.complain("'for' must be at most half of 'every', or faults would overlap", "for")
     section.finish()
+    return spec
+
+
+def _jump(section: Section) -> int:
+    """How far a clock jumps: a duration, with a minus sign for backward."""
+    text = section.text("by")
+    by_ms = parse_duration_ms(text.removeprefix("-"))
+    if not by_ms or by_ms > CLOCK_MS_MAX:
+        at = "by" if "by" in section else None
+        section.complain("'clock_jump' needs a 'by': how far, such as 1h or -30m", at)
+        return 0
+    return -by_ms if text.startswith("-") else by_ms
+
+
+def _clock(section: Section) -> TimepieceSpec:
+    inner = section.section("clock")
+    if inner is None:
+        return TRUE_TIME
+    spec = TimepieceSpec(
+        drift_ppm=inner.number("drift_ppm", 0.0, least=0.0, most=DRIFT_PPM_MAX),
+        error_ms=inner.duration_ms("error", most=CLOCK_MS_MAX),
+    )
+    inner.finish()
+    return spec
+
+
+def _battery(section: Section) -> BatterySpec | None:
+    inner = section.section("battery")
+    if inner is None:
+        return None
+    inner.require("lasts", "charge")
+    spec = BatterySpec(
+        lasts_ms=inner.duration_ms("lasts", 60_000, least=1_000),
+        charge_ms=inner.duration_ms("charge", 1_000, least=10),
+        per_message_ms=inner.duration_ms("per_message"),
+    )
+    if 2 * spec.per_message_ms > spec.lasts_ms:
+        inner.complain("'per_message' empties a battery at once; it is far below 'lasts'")
+    fields = section.section("fields")
+    if fields is not None and FIELD in fields:
+        fields.complain(f"'{FIELD}' is in every payload of a device with a battery", FIELD)
+    inner.finish()
     return spec
 
 

@@ -41,6 +41,8 @@ class Outgoing(NamedTuple):
     frame: PublishFrame
     payload: bytes
     is_repeat: bool = False
+    is_copy: bool = False
+    """Whether the device sends the reading a second time by a fault of its own."""
 
 
 class _InFlight(NamedTuple):
@@ -76,8 +78,13 @@ class Outbox:
     def offer(self, outgoing: Outgoing) -> None:
         """Queue one; when the buffer is full the oldest is given up for it."""
         if len(self._waiting) >= self._waiting_max:
-            self._journal.overflowed(self._waiting.popleft().seq)
+            self._give_up_oldest()
         self._waiting.append(outgoing)
+
+    def _give_up_oldest(self) -> None:
+        oldest = self._waiting.popleft()
+        if not oldest.is_copy:
+            self._journal.overflowed(oldest.seq)
 
     def take_sendable(self, now_ms: int) -> bytes:
         """Encode what may be sent now, oldest first: QoS 1 as far as the window goes, QoS 0 all."""
@@ -87,7 +94,8 @@ class Outbox:
                 break
             outgoing = self._waiting.popleft()
             packets.append(self._encode(outgoing, now_ms))
-            self._journal.sent(outgoing.seq, is_repeat=outgoing.is_repeat)
+            is_repeat = outgoing.is_repeat or outgoing.is_copy
+            self._journal.sent(outgoing.seq, is_repeat=is_repeat)
         return packets[0] if len(packets) == 1 else b"".join(packets)
 
     def _encode(self, outgoing: Outgoing, now_ms: int) -> bytes:
@@ -118,13 +126,13 @@ class Outbox:
     def acknowledge(self, packet_id: int, now_ms: int) -> None:
         """Let go of what the server took over; an unknown identifier changes nothing."""
         entry = self._in_flight.pop(packet_id, None)
-        if entry is not None:
+        if entry is not None and not entry.outgoing.is_copy:
             self._journal.acknowledged(entry.outgoing.seq, now_ms - entry.sent_ms)
 
     def refuse(self, packet_id: int) -> None:
         """Let go of what the server will not have."""
         entry = self._in_flight.pop(packet_id, None)
-        if entry is not None:
+        if entry is not None and not entry.outgoing.is_copy:
             self._journal.refused(entry.outgoing.seq)
 
     def forget_session(self) -> None:
@@ -133,4 +141,4 @@ class Outbox:
             self._waiting.appendleft(entry.outgoing._replace(is_repeat=True))
         self._in_flight.clear()
         while len(self._waiting) > self._waiting_max:
-            self._journal.overflowed(self._waiting.popleft().seq)
+            self._give_up_oldest()

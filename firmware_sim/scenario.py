@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
+from firmware_sim.battery import BatterySpec
 from firmware_sim.faults import FaultSpec
 from firmware_sim.signals import Signal
+from firmware_sim.timepiece import TRUE_TIME, TimepieceSpec
 
 DEVICES_MAX = 50_000
 RATE_HZ_MAX = 1_000.0
@@ -58,6 +60,8 @@ class Kind:
     fields: tuple[Field, ...]
     faults: tuple[FaultSpec, ...] = ()
     link: LinkSpec = LinkSpec()
+    clock: TimepieceSpec = TRUE_TIME
+    battery: BatterySpec | None = None
 
     def device_name(self, rank: int) -> str:
         """The name of the device whose place in this kind is `rank`; the first is number 1."""

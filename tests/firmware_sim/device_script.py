@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+
 import orjson
 
 from firmware_sim.account import Ledger
@@ -19,6 +22,7 @@ from gateway.mqtt import (
     encode_packet,
 )
 
+SEQ = re.compile(rb'"seq":([0-9]+)')
 START_MS = 1_700_000_000_000
 VERSION = ProtocolVersion.V3_1_1
 LINK = LinkSpec(response_ms=5_000, in_flight_max=4, buffer_max=10)
@@ -33,10 +37,11 @@ def make_kind(faults=(), rate_hz=10.0, link=LINK):
 class DeviceScript:
     """Advances a device from one thing that is due to the next, and reads what it sends."""
 
-    def __init__(self, faults=(), rate_hz=10.0, link=LINK, seed=1):
-        kind = make_kind(tuple(faults), rate_hz, link)
+    def __init__(self, faults=(), rate_hz=10.0, link=LINK, seed=1, kind=None):
+        kind = kind or make_kind(tuple(faults), rate_hz, link)
         self.ledger = Ledger(keeps_readings=True)
         self.account = self.ledger.open_account("pump-1")
+        link = kind.link
         options = LineOptions(
             "pump-1", keep_alive_s=0, response_ms=link.response_ms, back_off_first_ms=10
         )
@@ -49,6 +54,9 @@ class DeviceScript:
         self.sent = []
         """(seq, packet id, dup) of every PUBLISH, in order."""
         self.readings = []
+        """Every payload that is JSON, read."""
+        self.payloads = []
+        """(seq, payload) of every PUBLISH, in order."""
 
     def run(self, ms):
         """Let time pass, and answer as a server does."""
@@ -83,9 +91,11 @@ class DeviceScript:
         while at < len(payload):
             packet, at = decode_packet(payload, at, VERSION, 1 << 20)
             if isinstance(packet, Publish):
-                reading = orjson.loads(packet.payload)
-                self.readings.append(reading)
-                self.sent.append((reading["seq"], packet.packet_id, packet.dup))
+                seq = int(SEQ.search(packet.payload)[1])
+                with contextlib.suppress(orjson.JSONDecodeError):
+                    self.readings.append(orjson.loads(packet.payload))
+                self.payloads.append((seq, packet.payload))
+                self.sent.append((seq, packet.packet_id, packet.dup))
                 answers.append(packet.packet_id)
         for packet_id in answers:
             if self.acknowledges:

@@ -59,8 +59,15 @@ class BruteForce:
     def __init__(self, steps):
         self.happened = {(topic, seq): [] for topic in TOPICS for seq in range(READINGS)}
         self.stored = []
+        self.places = []
+        sent = []
         for word, topic, seq in steps:
             self.happened[topic, seq].append(word)
+            if word == "sent" and (topic, seq) not in sent:
+                sent.append((topic, seq))
+            if word == "stored":
+                is_sent = (topic, seq) in sent
+                self.places.append(sent.index((topic, seq)) + 1 if is_sent else 0)
             if word == "stored":
                 self.stored.append((topic, seq))
         self.garbled = sum(word == "garbled" for word, _, _ in steps)
@@ -77,7 +84,10 @@ class BruteForce:
         for at, (topic, seq) in enumerate(self.stored):
             before = self.stored[:at]
             is_first = (topic, seq) not in before
-            count += is_first and any(t == topic and s > seq for t, s in before)
+            count += is_first and any(
+                t == topic and self.places[earlier] > self.places[at]
+                for earlier, (t, _) in enumerate(before)
+            )
         return count
 
     def verdict(self):

@@ -6,11 +6,12 @@ from itertools import pairwise
 import pytest
 
 from firmware_sim.account import Ledger
+from firmware_sim.battery import BatterySpec
 from firmware_sim.device import CATCH_UP_MAX, Device, RunPlan
 from firmware_sim.faults import FaultKind, FaultSpec
 from firmware_sim.line import LineOptions, Phase
 from firmware_sim.loader import load_scenario
-from firmware_sim.scenario import Field, FieldType
+from firmware_sim.scenario import Field, FieldType, Member
 from firmware_sim.signals import Constant
 from tests.firmware_sim.device_script import LINK, ROOMY, START_MS, DeviceScript, make_kind
 
@@ -192,8 +193,7 @@ def test_every_reading_is_acknowledged_whatever_befell_the_device():
     tally = script.account.tally
     assert set(tally.faults) == {kind.value for kind in FaultKind}
     assert tally.acknowledged == tally.taken == tally.published
-    firsts = list(dict.fromkeys(script.seqs))
-    assert firsts == sorted(firsts)
+    assert sorted(set(script.seqs)) == list(range(tally.taken))
 
 
 @pytest.mark.parametrize(
@@ -217,3 +217,98 @@ def test_fields_are_written_as_their_type_says(field, value):
     assert shown == value
     assert type(shown) is type(value)
     assert str(shown) != "-0.0"
+
+
+def ended(script, ms=60_000):
+    """Run a device under its faults, then bring everything out."""
+    script.run(ms)
+    script.perform(script.device.settle(script.now_ms))
+    script.run(30_000)
+    assert script.device.is_idle
+    return script
+
+
+def stored(script):
+    """The account when the log has just what was sent."""
+    for _, payload in script.payloads:
+        script.ledger.stored("pump-1", payload)
+    return script.ledger.settle()
+
+
+def test_a_duplicate_is_a_message_of_its_own_and_counts_as_a_repeat():
+    script = ended(DeviceScript([fault(FaultKind.DUPLICATE, 10_000, 3_000)], link=ROOMY))
+    twice = [seq for seq in set(script.seqs) if script.seqs.count(seq) == 2]
+    assert 50 < len(twice) < len(set(script.seqs))
+    assert all(not dup for _, _, dup in script.sent)
+    tally = script.account.tally
+    assert tally.repeats == len(twice)
+    assert tally.acknowledged == tally.taken == tally.published
+    verdict = stored(script)
+    assert (verdict.stored_again, verdict.strangers, verdict.disordered) == (len(twice), 0, 0)
+
+
+def test_readings_that_were_held_back_come_all_and_the_device_is_to_blame_for_their_order():
+    script = ended(DeviceScript([fault(FaultKind.REORDER, 10_000, 3_000)], link=ROOMY))
+    assert script.seqs != sorted(script.seqs)
+    assert sorted(script.seqs) == list(range(script.account.tally.taken))
+    assert stored(script).disordered == 0
+
+
+def test_a_server_that_swaps_two_records_is_to_blame():
+    script = ended(DeviceScript([fault(FaultKind.REORDER, 10_000, 3_000)], link=ROOMY))
+    script.payloads[40], script.payloads[41] = script.payloads[41], script.payloads[40]
+    assert stored(script).disordered == 1
+
+
+def test_a_damaged_payload_is_accounted_for_as_it_was_sent():
+    script = ended(DeviceScript([fault(FaultKind.CORRUPT, 10_000, 3_000)], link=ROOMY))
+    assert len(script.account.altered) > 50
+    verdict = stored(script)
+    assert verdict.strangers == verdict.missing == 0
+    assert verdict.stored_once == verdict.taken
+
+
+def test_a_server_that_damages_a_payload_is_found_out():
+    script = ended(DeviceScript([fault(FaultKind.CORRUPT, 10_000, 3_000)], link=ROOMY))
+    seq, payload = script.payloads[0]
+    script.payloads[0] = (seq, payload.replace(b"}", b" }"))
+    verdict = stored(script)
+    assert (verdict.strangers, verdict.missing) == (1, 1)
+
+
+def test_a_clock_jumps_and_is_set_right_while_the_sensors_show_the_truth():
+    jump = FaultSpec(FaultKind.CLOCK_JUMP, 10_000, 3_000, by_ms=-3_600_000)
+    script = ended(DeviceScript([jump], link=ROOMY))
+    errors = {reading["ts"] - START_MS - reading["value"] for reading in script.readings}
+    assert errors == {0, -3_600_000}
+
+
+def test_a_power_cut_strikes_the_whole_site_at_once():
+    cut = FaultSpec(FaultKind.POWER_LOSS, 20_000, 4_000, is_common=True)
+    kind = make_kind([cut])
+    plans = [
+        Device(
+            Member(kind, rank, f"pump-{rank}"),
+            RunPlan(1, START_MS),
+            LineOptions(f"pump-{rank}"),
+            Ledger(keeps_readings=False).open_account(f"pump-{rank}"),
+        )
+        for rank in range(5)
+    ]
+    for device in plans:
+        while not device._account.tally.faults:
+            device.advance(device.next_due_ms)
+    first_dial = {device.publisher.line.next_due_ms for device in plans}
+    assert len(first_dial) == 1
+
+
+def test_a_battery_runs_out_and_the_device_comes_back_with_a_full_one():
+    kind = dataclasses.replace(make_kind(link=ROOMY), battery=BatterySpec(10_000, 2_000, 10))
+    script = ended(DeviceScript(kind=kind))
+    assert script.account.tally.faults["battery"] >= 4
+    levels = [reading["battery"] for reading in script.readings]
+    assert max(levels) == 100
+    assert min(levels) <= 2
+    rises = [after for before, after in pairwise(levels) if after > before]
+    assert len(rises) == script.account.tally.faults["battery"]
+    assert min(rises) >= 98

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim.battery import BatterySpec
 from firmware_sim.faults import FaultKind, FaultSpec
 from firmware_sim.loader import (
     ScenarioUnknown,
@@ -16,6 +17,7 @@ from firmware_sim.loader import (
 from firmware_sim.scenario import FieldType
 from firmware_sim.signal_loader import READERS
 from firmware_sim.signals import Constant
+from firmware_sim.timepiece import TimepieceSpec
 from gateway.documents import parse_document
 from gateway.errors import DocumentInvalid
 
@@ -168,6 +170,10 @@ def test_what_is_wrong_is_named_with_its_place(text, complaint):
         ("{fault: silence, every: 9s, for: 5s}", "'for' must be at most half of 'every'"),
         ("{fault: silence, every: 1ms, for: 0s}", "'every' is 1ms; it must be at least 10 ms"),
         ("{fault: silence, every: 9s, for: 1s, share: 2}", "'share' is 2"),
+        ("{fault: silence, every: 9s, for: 1s, by: 1h}", "unknown key 'by'"),
+        ("{fault: clock_jump, every: 9s, for: 1s}", "'clock_jump' needs a 'by'"),
+        ("{fault: clock_jump, every: 9s, for: 1s, by: 5}", "'clock_jump' needs a 'by'"),
+        ("{fault: clock_jump, every: 9s, for: 1s, by: 99999d}", "'clock_jump' needs a 'by'"),
     ],
 )
 def test_faults_that_contradict_themselves_are_named(fault, complaint):
@@ -185,3 +191,49 @@ def test_every_error_of_a_file_is_found_in_one_pass():
     wrong = WHOLE.replace("rate: 2.5", "rate: -1").replace("qos: 0", "qos: x")
     wrong = wrong.replace("constant: 4", "constnt: 4")
     assert [line.split(":")[1] for line in complaints(wrong)] == ["13", "14", "18"]
+
+
+def test_a_fault_that_needs_acknowledgements_needs_qos_1():
+    text = KIND % "qos: 0, faults: [{fault: resend, every: 9s, for: 1s}]"
+    assert any("'resend' loses acknowledgements, and QoS 0 has none" in c for c in complaints(text))
+
+
+def test_faults_of_the_scenario_strike_every_kind():
+    text = WHOLE + "faults:\n  - {fault: power_loss, every: 1m, for: 5s}\n"
+    (kind,) = read(text).kinds
+    assert kind.faults == (
+        FaultSpec(FaultKind.POWER_LOSS, 60_000, 5_000, is_common=True),
+        FaultSpec(FaultKind.RADIO_LOSS, 10_000, 2_000, 0.5),
+    )
+
+
+def test_clocks_and_batteries_are_read():
+    text = KIND % (
+        "clock: {error: 2s, drift_ppm: 50}, battery: {lasts: 1h, charge: 1m, per_message: 10ms}, "
+        "faults: [{fault: clock_jump, every: 9s, for: 1s, by: -2h}]"
+    )
+    (kind,) = read(text).kinds
+    assert kind.clock == TimepieceSpec(50.0, 2_000)
+    assert kind.battery == BatterySpec(3_600_000, 60_000, 10)
+    assert kind.faults[0].by_ms == -7_200_000
+
+
+@pytest.mark.parametrize(
+    ("part", "complaint"),
+    [
+        ("battery: {lasts: 1h}", "missing key 'charge'"),
+        ("battery: {lasts: 10ms, charge: 1s}", "'lasts' is 10ms; it must be at least"),
+        ("battery: {lasts: 1s, charge: 1s, per_message: 1s}", "empties a battery at once"),
+        ("clock: {drift_ppm: 1e9}", "'drift_ppm' is"),
+        ("clock: {offset: 1s}", "unknown key 'offset'"),
+    ],
+)
+def test_clocks_and_batteries_that_cannot_be_are_named(part, complaint):
+    assert any(complaint in line for line in complaints(KIND % part))
+
+
+def test_a_device_with_a_battery_has_no_other_field_of_that_name():
+    text = (KIND % "battery: {lasts: 1h, charge: 1m}").replace(
+        "fields: {}", "fields: {battery: {constant: 1}}"
+    )
+    assert any("'battery' is in every payload" in line for line in complaints(text))
