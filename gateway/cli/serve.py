@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,12 @@ from pathlib import Path
 import typer
 
 from gateway.app import build_gateway
+from gateway.cli.log_lines import start_log
 from gateway.cli.main import fail
 from gateway.config import GatewayConfig, is_loopback, load_config
 from gateway.errors import DocumentInvalid, PenstockError
 
 DEFAULT_CONFIG = Path("config/gateway.yaml")
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -40,7 +39,7 @@ def serve(
         fail(str(error), 2)
     settings = _override(settings, data, rules)
     settings = _listen(settings, host, port)
-    logging.basicConfig(level=settings.log_level.upper(), format=LOG_FORMAT)
+    start_log(settings.log_level)
     gateway = build_gateway(settings)
     stop = asyncio.Event()
 
