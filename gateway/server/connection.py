@@ -84,6 +84,9 @@ class Connection(asyncio.Protocol):
         self.host = ""
         self._counters = hub.counters
         self._is_clogged = False
+        self._early: list[bytes] | None = None
+        self._is_taking = False
+        self._answers: list[bytes] = []
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
         self._wanted_bytes = 0
@@ -99,6 +102,11 @@ class Connection(asyncio.Protocol):
         return "an unknown address" if self.transport is None else peer_of(self.transport)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has spoken, and its turn to be heard has not come."""
+        return self._early is not None
+
+    @property
     def is_held_back(self) -> bool:
         """Whether it is our doing that nothing is heard of the client."""
         return self.is_paused or self.is_throttled or self.session.phase is Phase.OPENING
@@ -112,6 +120,9 @@ class Connection(asyncio.Protocol):
         self._hub.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._hub.turnstile.enter(self._end)
+
+    def _end(self) -> None:
         self.perform(ConnectionLost())
         self._hub.discard(self)
         self._drop_partial()
@@ -132,6 +143,24 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.was_heard = True
         self._counters.bytes_received += len(data)
+        if self._early is not None:
+            # It is told apart from a crowd by its first bytes; more of them can wait in the socket.
+            self._early.append(data)
+            self._read_or_not()
+        elif self.session.phase is Phase.AWAITING_CONNECT:
+            self._early = [data]
+            self._hub.turnstile.enter(self._begin)
+        else:
+            self._receive(data)
+
+    def _begin(self) -> None:
+        """Take what a newcomer has said so far."""
+        early, self._early = self._early or [], None
+        self._receive(b"".join(early))
+        if len(early) > 1:
+            self._read_or_not()
+
+    def _receive(self, data: bytes) -> None:
         if self._pieces:
             self._pieces.append(data)
             self._pieces_bytes += len(data)
@@ -145,12 +174,17 @@ class Connection(asyncio.Protocol):
 
     def _take_or_keep(self, data: bytes) -> None:
         """Take what is complete of the bytes, and keep the rest until more comes."""
+        self._is_taking = True
         try:
             used = self._take(data)
             if used < len(data) and self.session.phase is not Phase.CLOSED:
                 self._keep_partial(data[used:])
         except MqttError as error:
             self.fail(error, announced_version(data, 0))
+        finally:
+            self._is_taking = False
+            if self._answers:
+                self._write_answers()
 
     def _take(self, data: bytes) -> int:
         """Take every complete packet; returns where the first incomplete one begins."""
@@ -313,12 +347,23 @@ class Connection(asyncio.Protocol):
         self._write(packets)
 
     def _write(self, packets: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if self._is_taking:
+            # One write answers everything that came with one read.
+            self._answers.append(packets)
+        elif self.transport is not None and not self.transport.is_closing():
             self._counters.bytes_sent += len(packets)
             self.transport.write(packets)
 
+    def _write_answers(self) -> None:
+        answers, self._answers = b"".join(self._answers), []
+        if self.transport is not None and not self.transport.is_closing():
+            self._counters.bytes_sent += len(answers)
+            self.transport.write(answers)
+
     def close(self) -> None:
         """Close after what was written; the hub's sweep cuts off a client that doesn't read."""
+        if self._answers:
+            self._write_answers()
         if self.transport is not None and self.closing_since_ms is None:
             self.closing_since_ms = self._hub.clock.monotonic_ms()
             self.transport.close()
@@ -349,7 +394,7 @@ class Connection(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        if self.is_held_back or self._is_clogged:
+        if self.is_held_back or self._is_clogged or self._early is not None:
             transport.pause_reading()
         else:
             transport.resume_reading()

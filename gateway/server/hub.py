@@ -31,6 +31,7 @@ from gateway.server.sharing import SharedGroups
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.server.sys_tree import SysTree, of_sys
 from gateway.server.takeovers import Takeovers
+from gateway.server.turnstile import Turnstile
 from gateway.session import (
     ConnectRefused,
     Grant,
@@ -74,6 +75,7 @@ class Hub:
         self.quotas = Quotas(options.quota, clock, ingest.counters)
         self.takeovers = Takeovers(options.flapping, clock, self._admit)
         self.sys: SysTree | None = None
+        self.turnstile = Turnstile(clock)
         self._is_stopping = False
         self.failures = 0
         ingest.on_recovered = self._send_back_the_unanswered
@@ -366,7 +368,8 @@ class Hub:
             return
         session = connection.session
         if session.phase is Phase.AWAITING_CONNECT:
-            if now_ms - connection.opened_at_ms > self.options.connect_within_ms:
+            is_late = now_ms - connection.opened_at_ms > self.options.connect_within_ms
+            if is_late and not connection.is_waiting:
                 connection.abort()
             return
         keep_alive_ms = session.keep_alive_ms
