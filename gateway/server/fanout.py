@@ -109,12 +109,13 @@ class Fanout:
                         self._give(message, terms_by_subscriber, run.client, position)
                 offset += 1
 
-    def message(self, run: Run, index: int) -> Outgoing | None:
-        """One record, to be delivered; None when it has expired."""
+    def message(self, run: Run, index: int, *, is_sent: bool = False) -> Outgoing | None:
+        """One record, to be delivered; None when it has expired and is not to be sent again."""
         properties = b""
         if run.properties is not None:
             now_ms = self.clock.now_ms()
-            current = current_properties(run.properties[index], run.arrival_ms, now_ms)
+            encoded = run.properties[index]
+            current = current_properties(encoded, run.arrival_ms, now_ms, is_sent=is_sent)
             if current is None:
                 return None
             properties = current
@@ -182,7 +183,7 @@ class Fanout:
         delivery.unrepeated = len(in_flight)
         for packet_id, position in in_flight:
             await subscriber.wait_to_repeat()
-            found = await self.find(position)
+            found = await self.find(position, is_sent=True)
             if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
                 subscriber.state.in_flight.pop(packet_id, None)
@@ -195,8 +196,13 @@ class Fanout:
             delivery.repeat(message, terms, packet_id, position.qos)
         subscriber.flush()
 
-    async def find(self, position: Position) -> tuple[str, str, Outgoing] | None:
-        """Topic, device and message that were sent from a position; None when gone or expired."""
+    async def find(
+        self, position: Position, *, is_sent: bool = False
+    ) -> tuple[str, str, Outgoing] | None:
+        """Topic, device and message that were sent from a position; None when gone or expired.
+
+        What `is_sent` to the same client does not expire.
+        """
         if not position.stream:
             retained = self._retained.get(position.topic)
             if retained is None:
@@ -207,7 +213,7 @@ class Fanout:
         if batch is None:
             return None
         run = batch.runs[0]
-        message = self.message(run, 0)
+        message = self.message(run, 0, is_sent=is_sent)
         origin = run.origins[0]
         return None if message is None else (origin.topic, origin.device, message)
 

@@ -5,11 +5,12 @@ Theory of operation
 A group has positions of its own, like any reader. One task per group reads on while there are
 members, chooses a member for each event and waits until that one can take it. What a member has not
 acknowledged when it leaves comes back and goes to another, oldest first, before anything newer;
-also before an event that was waiting for a member already. In `ordered` groups a device's events
-stay with one member as long as any of them is unacknowledged; which member that is, is decided by a
-hash of both, so that members coming and going move few devices. In `balanced` groups each event
-goes to the next member that has room. What is saved is where the group stands and what is
-unacknowledged.
+also before an event that was waiting for a member already. With QoS 2 it may have been received,
+and is the member's own: its session sends it again, or takes it along when it ends. In `ordered`
+groups a device's events stay with one member as long as any of them is unacknowledged; which member
+that is, is decided by a hash of both, so that members coming and going move few devices. In
+`balanced` groups each event goes to the next member that has room. What is saved is where the group
+stands and what is unacknowledged.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from gateway.store import Put, StreamStore, Tail
 LOG = logging.getLogger(__name__)
 TABLE = "shares"
 OWNERS_MAX = 100_000
+QOS_2 = 2
 # About what a topic costs beside its name, and what one group remembers of topics.
 TOPIC_BYTES = 150
 TOPICS_BYTES_MAX = 16 << 20
@@ -94,8 +96,15 @@ class SharedGroup:
     def _unacknowledged(self) -> Iterable[Position]:
         for member in self.members:
             for position in member.state.in_flight.values():
-                if position.share == self.topic_filter:
+                if self._comes_back(position):
                     yield position
+
+    def _comes_back(self, position: Position) -> bool:
+        """Whether what a member has not acknowledged is the group's again when the member leaves.
+
+        Spec: MQTT5 §4.8.2 [MQTT5-4.8.2-4] [MQTT5-4.8.2-5]
+        """
+        return position.share == self.topic_filter and position.qos < QOS_2
 
     def add(self, member: Subscriber, grant: Grant) -> None:
         """Let a member take its share from now on."""
@@ -127,7 +136,7 @@ class SharedGroup:
     def _pop_own(self, member: Subscriber) -> list[Position]:
         """Take what was sent for this group and not acknowledged out of a member's window."""
         in_flight = member.state.in_flight
-        own = [one for one, place in in_flight.items() if place.share == self.topic_filter]
+        own = [one for one, place in in_flight.items() if self._comes_back(place)]
         return [in_flight.pop(packet_id) for packet_id in own]
 
     def _wake(self) -> None:

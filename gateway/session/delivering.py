@@ -68,10 +68,14 @@ class Terms(NamedTuple):
         return self.own if self.no_local and publisher == client_id else self
 
 
-def current_properties(properties: bytes, arrival_ms: int, now_ms: int) -> bytes | None:
+def current_properties(
+    properties: bytes, arrival_ms: int, now_ms: int, *, is_sent: bool = False
+) -> bytes | None:
     """The properties of a message that has waited since `arrival_ms`; None when it has expired.
 
-    Spec: MQTT5 §3.3.2.3.3 [MQTT5-3.3.2-5] [MQTT5-3.3.2-6]
+    One that `is_sent` already, and is to be sent again, does not expire any more.
+
+    Spec: MQTT5 §3.3.2.3.3 [MQTT5-3.3.2-5] [MQTT5-3.3.2-6], §4.3.3 [MQTT5-4.3.3-7]
     """
     if not properties:
         return properties
@@ -81,7 +85,9 @@ def current_properties(properties: bytes, arrival_ms: int, now_ms: int) -> bytes
         return properties
     waited_s = max(0, now_ms - arrival_ms) // SECOND_MS
     if waited_s >= expiry_s:
-        return None
+        if not is_sent:
+            return None
+        waited_s = expiry_s
     return encode_properties(decoded._replace(message_expiry_interval_s=expiry_s - waited_s))
 
 

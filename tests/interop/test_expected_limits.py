@@ -238,3 +238,42 @@ def test_what_a_member_refuses_goes_to_no_other(gateway, root):
             one.leave()
             publish(gateway, f"{root}/x", b"marker")
             assert two.take(1)[0].payload == b"marker"
+
+
+@pytest.mark.spec("MQTT5-4.8.2-4")
+def test_a_message_of_qos_2_stays_with_the_member_that_may_have_it(gateway, root):
+    name, share = root[-8:], (f"$share/{root[-8:]}/{root}/x", 2)
+    with opened(gateway.port, name, **KEEP) as one:
+        one.ask(share)
+        publish(gateway, f"{root}/x", b"begun", qos=2)
+        packet_id = one.hear_one(PUBLISH).packet_id
+        with opened(gateway.port) as two:
+            two.ask(share)
+            one.leave()
+            publish(gateway, f"{root}/x", b"marker")
+            assert two.take(1)[0].payload == b"marker"
+    with opened(gateway.port, name, **KEEP) as one:
+        again = one.hear_one(PUBLISH)
+        assert (again.payload, again.packet_id, again.dup) == (b"begun", packet_id, True)
+
+
+@pytest.mark.spec("MQTT5-4.8.2-5")
+def test_a_message_of_qos_2_ends_with_the_session_that_may_have_it(gateway, root):
+    share = (f"$share/{root[-8:]}/{root}/x", 2)
+    with opened(gateway.port) as one, opened(gateway.port) as two:
+        one.ask(share)
+        publish(gateway, f"{root}/x", b"begun", qos=2)
+        one.hear_one(PUBLISH)
+        two.ask(share)
+        one.leave()
+        publish(gateway, f"{root}/x", b"marker")
+        assert two.take(1)[0].payload == b"marker"
+
+
+@pytest.mark.spec("MQTT5-4.3.3-13")
+def test_a_message_that_lives_for_no_time_is_gone_through_with(gateway, root):
+    with opened(gateway.port) as client:
+        client.ask((root, 2))
+        client.deliver(root, b"gone", 2, MessageExpiryInterval=0)
+        client.deliver(root, b"there", 0)
+        assert client.take(1)[0].payload == b"there"

@@ -363,6 +363,14 @@ def test_a_message_that_has_expired_is_none(seconds, waited_ms):
     assert current_properties(expiring(seconds), 50_000, 50_000 + waited_ms) is None
 
 
+@pytest.mark.spec("MQTT5-4.3.3-7")
+def test_what_was_sent_does_not_expire_any_more():
+    again = current_properties(expiring(10, content_type="x"), 0, 60_000, is_sent=True)
+    assert decode_publish_properties(again) == Properties(
+        message_expiry_interval_s=0, content_type="x"
+    )
+
+
 # What the client answers
 
 
