@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.store.pacing import PacingOptions
+
 MIB = 1 << 20
 
 
@@ -13,13 +15,22 @@ class StoreOptions:
     """The settings of one data directory.
 
     `linger_ms` holds each commit back so that more records share it: fewer writes, later
-    acknowledgements. `tail_bytes_max` bounds the recent batches that are kept decoded for readers
-    that keep up. Beyond `queued_bytes_max` waiting for their commit, appends are refused.
+    acknowledgements; None chooses by who waits and how much arrives, as `gateway.store.pacing`
+    says. `tail_bytes_max` bounds the recent batches that are kept decoded for readers that keep up.
+    Beyond `queued_bytes_max` waiting for their commit, appends are refused. `reserve_bytes` of the
+    disk are kept free for control data, for the day when it is full; 0 keeps nothing free.
     """
 
     data_dir: Path
-    linger_ms: int = 0
+    linger_ms: int | None = 0
     tail_bytes_max: int = 16 * MIB
     queued_bytes_max: int = 64 * MIB
     commit_bytes_max: int = 2 * MIB
     record_bytes_max: int = 256 * MIB
+    reserve_bytes: int = 0
+
+    def pacing(self) -> PacingOptions:
+        """When commits are made."""
+        if self.linger_ms is None:
+            return PacingOptions()
+        return PacingOptions.fixed(self.linger_ms, self.commit_bytes_max)

@@ -113,7 +113,7 @@ class Pacing:
         if self._stretch == 1 and self._saved_commits >= 1:
             return 0.0
         is_worth_it = self._waiting_bytes >= options.worth_bytes * self._stretch
-        wait_ms = options.wait_ms_min if is_worth_it else options.wait_ms_max
+        wait_ms = float(options.wait_ms_min if is_worth_it else options.wait_ms_max)
         if self._stretch > 1:
             wait_ms = wait_ms * self._stretch + STRETCHED_WAIT_MS * (self._stretch - 1)
         # Replies that were to go at once wait a little when the budget for writing is used up.

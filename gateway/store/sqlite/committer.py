@@ -13,10 +13,14 @@ content with the kernel's care (`os`). Large bodies are compressed on another th
 
 After an error nothing in memory is trusted, neither SQLite's nor ours: whatever waits is refused,
 the connection is closed, which rolls back, and opened anew; the catalog is read from the file; the
-window of recent commits is emptied. The commit that failed may be in the log all the same: nobody
-was told that it is, and offsets go on behind it. Since a kernel may forget pages that it failed to
-write, the WAL is first moved into the main file, whose own fsync then tells the truth. Until all
-that has worked, requests are refused at once, and it is tried again with growing pauses.
+window of recent commits is emptied. Since a kernel may forget pages that it failed to write, the
+WAL is first moved into the main file, whose own fsync then tells the truth. Until all that has
+worked, requests are refused at once, and it is tried again with growing pauses. The commit that
+failed may be in the log all the same: the file's last commit number tells, and then its callers
+hear that it was made. When the file can't be asked for `VERDICT_S_MAX`, they hear that it was not.
+
+When the disk is full, the reserve is given up. Records are refused until there is room for the
+reserve again, or room inside the file; changes of tables alone use what the reserve has left.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -33,10 +37,11 @@ from typing import TypeVar
 
 import aiosqlite
 
-from gateway.errors import StoreError, StoreFull, StoreUnavailable
+from gateway.errors import StoreDamaged, StoreError, StoreFull, StoreUnavailable
 from gateway.events import Run
 from gateway.store.batch_format import BatchCompressor
 from gateway.store.options import StoreOptions
+from gateway.store.pacing import Pacing
 from gateway.store.protocol import Appended
 from gateway.store.recent import Recent, memory_bytes
 from gateway.store.sqlite.catalog import Catalog, load_catalog
@@ -44,22 +49,31 @@ from gateway.store.sqlite.connections import (
     close_quietly,
     closed_on_error,
     connect_writer,
+    read_pragma,
     unavailable,
 )
 from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
+from gateway.store.sqlite.reserve import DiskReserve
 from gateway.store.sqlite.rows import BatchRow
 
 INLINE_BYTES_MAX = 32 << 10
 REOPEN_PAUSE_MIN_S = 0.05
 REOPEN_PAUSE_MAX_S = 5.0
+VERDICT_S_MAX = 2.0
+ROOM_PAUSE_S = 1.0
+Mend = Callable[[StoreDamaged], Awaitable[None]]
 StoreErrorT = TypeVar("StoreErrorT", bound=StoreError)
 UNENCODABLE = (TypeError, ValueError, OverflowError)
+
+
+async def mend_nothing(damage: StoreDamaged) -> None:
+    """Leave a broken database as it is."""
 
 
 class Committer:
     """Owns the writing connection, the catalog, and the window of recent commits."""
 
-    def __init__(self, path: Path, options: StoreOptions) -> None:
+    def __init__(self, path: Path, options: StoreOptions, mend: Mend = mend_nothing) -> None:
         self.catalog = Catalog()
         self.recent = Recent(options.tail_bytes_max, last_commit_no=0)
         self.queued_bytes = 0
@@ -69,10 +83,17 @@ class Committer:
         self._is_synced = True
         self._queue: deque[Request] = deque()
         self._underway: Sequence[Request] = ()
+        self._draft: CommitDraft | None = None
+        self._pacing = Pacing(options.pacing(), self._now_ms())
+        self._reserve = DiskReserve(path.parent, options.reserve_bytes)
+        self._is_full = False
+        self._room_sought_s = float("-inf")
         self._queue_changed = asyncio.Event()
         self._linger_over = asyncio.Event()
         self._closing = asyncio.Event()
         self._failure: StoreUnavailable | None = None
+        self._mend = mend
+        self._damage: StoreDamaged | None = None
         self._compressor = BatchCompressor()
         self._task: asyncio.Task[None] | None = None
 
@@ -82,8 +103,19 @@ class Committer:
         Raises:
             StoreError: as `connect_writer` does; nothing is left open.
         """
-        await self._connect()
+        try:
+            await self._connect()
+        except StoreFull:
+            self._reserve.give_up()
+            await self._connect()
+        self._is_full = not self._reserve.take()
         self._task = asyncio.create_task(self._run(), name="store committer")
+
+    def report(self, damage: StoreDamaged) -> None:
+        """Have a database that a reader found to be broken replaced by what can be saved of it."""
+        if self._failure is None:
+            self._damage = damage
+            self._queue_changed.set()
 
     async def close(self) -> None:
         """Commit what is queued, then let go of the file; later requests are refused."""
@@ -99,14 +131,17 @@ class Committer:
         runs: Sequence[Run],
         statements: Sequence[Statement] = (),
         apply: Callable[[Catalog], None] = apply_nothing,
+        *,
+        is_urgent: bool = True,
     ) -> asyncio.Future[Appended]:
         """Queue runs, which must fit the catalog, and table changes for the next commit, at once.
 
-        The future fails with StoreFull or StoreUnavailable; nothing of the request is durable then,
-        as far as anybody may rely on.
+        What is not urgent waits for others to share its commit, as the pacing says. The future
+        fails with StoreFull or StoreUnavailable; nothing of the request is durable then, as far as
+        anybody may rely on.
         """
         future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        refusal = self._refusal()
+        refusal = self._refusal(runs)
         if refusal is not None:
             future.set_exception(refusal)
             return future
@@ -114,11 +149,31 @@ class Committer:
         self._queue.append(Request(runs, statements, apply, size_bytes, future))
         self.queued_bytes += size_bytes
         self._queue_changed.set()
-        if self.queued_bytes >= self._options.commit_bytes_max:
-            self._linger_over.set()
+        if not self._pacing.is_immediate:
+            self._pace(runs, size_bytes, is_urgent=is_urgent)
         return future
 
-    def _refusal(self) -> StoreUnavailable | None:
+    def widen(self, stretch: float) -> None:
+        """Make the windows between commits so many times as long as usual."""
+        self._pacing.widen(stretch)
+        self._linger_over.set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether records are refused because there is no room for them."""
+        return self._is_full
+
+    def _pace(self, runs: Sequence[Run], size_bytes: int, *, is_urgent: bool) -> None:
+        if is_urgent:
+            self._pacing.hurry()
+            self._linger_over.set()
+        elif self._pacing.arrive(runs, size_bytes, self._now_ms()):
+            self._linger_over.set()
+
+    def _refusal(self, runs: Sequence[Run]) -> StoreUnavailable | None:
+        if self._is_full and runs and self._failure is None and not self._closing.is_set():
+            self._queue_changed.set()
+            return StoreFull(f"no room for {self._path}; free some space, nothing was lost")
         if self._closing.is_set():
             return StoreUnavailable(f"{self._path} is closed")
         if self.queued_bytes > self._options.queued_bytes_max:
@@ -131,6 +186,12 @@ class Committer:
     async def _run(self) -> None:
         try:
             while await self._wait_for_requests():
+                if self._damage is not None:
+                    await self._recover(self._damage)
+                    continue
+                await self._seek_room()
+                if not self._queue:
+                    continue
                 self._underway = self._take_requests()
                 try:
                     await self._commit(self._underway)
@@ -146,18 +207,45 @@ class Committer:
 
     async def _wait_for_requests(self) -> bool:
         """Return whether there is something to commit; False ends the task."""
-        if not self._queue:
+        if not self._queue and self._damage is None:
             if self._closing.is_set():
                 return False
             self._queue_changed.clear()
             await self._queue_changed.wait()
-        if self._options.linger_ms and not self._closing.is_set():
+        if self._damage is not None:
+            return not self._closing.is_set()
+        if not self._pacing.is_immediate:
+            await self._linger()
+        return bool(self._queue) or not self._closing.is_set()
+
+    async def _linger(self) -> None:
+        """Wait until the pacing finds that what is queued is due."""
+        while self._queue and not self._closing.is_set():
             self._linger_over.clear()
-            if self.queued_bytes < self._options.commit_bytes_max:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._options.linger_ms / 1000):
-                        await self._linger_over.wait()
-        return bool(self._queue)
+            wait_s = (self._pacing.due_ms() - self._now_ms()) / 1000
+            if wait_s <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._linger_over.wait()
+
+    def _now_ms(self) -> float:
+        return asyncio.get_running_loop().time() * 1000
+
+    async def _seek_room(self) -> None:
+        """See now and then whether what a full disk had taken away is back."""
+        now_s = self._now_ms() / 1000
+        if now_s < self._room_sought_s + ROOM_PAUSE_S or not self._options.reserve_bytes:
+            return
+        self._room_sought_s = now_s
+        if self._reserve.take():
+            self._is_full = False
+        elif self._is_full and self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                free_pages = await read_pragma(self._connection, "freelist_count")
+                page_bytes = await read_pragma(self._connection, "page_size")
+                # Appends use what retention has freed in the file before they let it grow.
+                self._is_full = free_pages * page_bytes < self._options.reserve_bytes
 
     def _take_requests(self) -> list[Request]:
         taken = [self._queue.popleft()]
@@ -167,10 +255,13 @@ class Committer:
             if size_bytes > self._options.commit_bytes_max:
                 break
             taken.append(self._queue.popleft())
+        self._pacing.begin()
+        if self._queue:
+            self._pacing.hurry()
         return taken
 
     async def _commit(self, requests: Sequence[Request]) -> None:
-        draft = CommitDraft(self.catalog, requests)
+        draft = self._draft = CommitDraft(self.catalog, requests)
         rows = draft.rows(await self._compress(draft.pack()))
         await self._write(rows, draft.statements, is_synced=draft.is_synced)
         size_bytes = sum(request.size_bytes for request in requests)
@@ -180,6 +271,10 @@ class Committer:
             request.apply(self.catalog)
             if not request.future.done():
                 request.future.set_result(Appended(draft.commit_no, request.base_offsets))
+        if not self._pacing.is_immediate:
+            now_ms = self._now_ms()
+            for request in requests:
+                self._pacing.acknowledge(request.runs, now_ms)
 
     async def _compress(self, packed: Sequence[bytes]) -> Sequence[bytes]:
         if sum(map(len, packed)) <= INLINE_BYTES_MAX:
@@ -215,11 +310,16 @@ class Committer:
             await connection.execute_fetchall("COMMIT")
 
     async def _recover(self, failure: StoreUnavailable) -> None:
-        """Refuse everything that waits, then connect anew, however long it takes."""
+        """Refuse what waits, connect anew, however long it takes; see what became of the draft."""
         self._failure = failure
-        self._refuse_all(failure)
+        if isinstance(failure, StoreFull) and self._options.reserve_bytes:
+            self._reserve.give_up()
+            self._is_full = True
+        self._refuse_queue(failure)
         await self._disconnect()
         pause_s = REOPEN_PAUSE_MIN_S
+        loop = asyncio.get_running_loop()
+        verdict_due = loop.call_later(VERDICT_S_MAX, self._refuse_underway, failure)
         while not self._closing.is_set():
             try:
                 await self._connect(is_suspect=not isinstance(failure, StoreFull))
@@ -230,7 +330,19 @@ class Committer:
                 pause_s = min(2 * pause_s, REOPEN_PAUSE_MAX_S)
             else:
                 self._failure = None
-                return
+                self._accept_landed()
+                break
+        verdict_due.cancel()
+        self._refuse_underway(failure)
+
+    def _accept_landed(self) -> None:
+        """Tell the callers of a failed commit that it is in the file, if it is."""
+        draft = self._draft
+        if draft is None or not draft.has_rows or self.catalog.commit_no != draft.commit_no:
+            return
+        for request in self._underway:
+            if not request.future.done():
+                request.future.set_result(Appended(draft.commit_no, request.base_offsets))
 
     async def _connect(self, *, is_suspect: bool = False) -> None:
         """Open the file and believe it; when `is_suspect`, have it rid itself of its WAL first."""
@@ -258,10 +370,19 @@ class Committer:
             await close_quietly(connection)
 
     def _refuse_all(self, failure: StoreError) -> None:
+        self._refuse_underway(failure)
+        self._refuse_queue(failure)
+
+    def _refuse_underway(self, failure: StoreError) -> None:
         self._refuse(self._underway, failure)
+        self._underway = ()
+        self._draft = None
+
+    def _refuse_queue(self, failure: StoreError) -> None:
         self._refuse(self._queue, failure)
         self._queue.clear()
         self.queued_bytes = 0
+        self._pacing.begin()
 
     def _refuse(self, requests: Iterable[Request], failure: StoreError) -> None:
         for request in requests:

@@ -63,6 +63,11 @@ class CommitDraft:
         self._partitions = [drafts[key] for key in sorted(drafts) if drafts[key].runs]
 
     @property
+    def has_rows(self) -> bool:
+        """Whether it adds records, so that the file will hold its number."""
+        return bool(self._partitions)
+
+    @property
     def is_synced(self) -> bool:
         """Whether anything in it must outlast a power cut."""
         return bool(self.statements) or any(own.state.is_synced for own in self._partitions)

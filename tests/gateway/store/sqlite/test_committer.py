@@ -172,9 +172,14 @@ async def test_while_the_disk_is_away_requests_are_refused_at_once(log, monkeypa
 
     monkeypatch.setattr(committer_module, "connect_writer", connect)
     fail_on(log, "INSERT")
-    for number in range(2):
+    first = log.append([numbered(0, 1)])
+    await until(lambda: tries, "the store to look for its disk")
+    for number in (1, 2):
         with pytest.raises(StoreUnavailable):
             await log.append([numbered(number, 1)])
+    assert not first.done()
+    with pytest.raises(StoreUnavailable):
+        await first
     await accepted_again(log, numbered(9, 1))
     assert len(tries) == 4
 
@@ -184,6 +189,7 @@ async def test_closing_does_not_wait_for_a_disk_that_is_away(log, monkeypatch):
         raise StoreUnavailable("away for good")
 
     monkeypatch.setattr(committer_module, "REOPEN_PAUSE_MIN_S", 3600)
+    monkeypatch.setattr(committer_module, "VERDICT_S_MAX", 0.01)
     monkeypatch.setattr(committer_module, "connect_writer", connect)
     fail_on(log, "INSERT")
     with pytest.raises(StoreUnavailable):
@@ -332,4 +338,61 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path, seed):
     for partition, base_offset, first, count in acknowledged:
         found = [int(record.payload) for record in stored[partition][base_offset:][:count]]
         assert found == list(range(first, first + count))
+    await store.close()
+
+
+async def test_a_commit_that_failed_but_landed_is_reported_as_made(log):
+    """As when the sync fails after the kernel has taken the pages: the file has the last word."""
+    connection = log._committer._connection
+    original = connection.execute_fetchall
+
+    async def execute(sql, *parameters):
+        rows = await original(sql, *parameters)
+        if sql.startswith("INSERT INTO batches"):
+            raise IO_ERROR
+        return rows
+
+    connection.execute_fetchall = execute
+    made = await log.append([numbered(0, 3)])
+    after = await log.append([numbered(3, 1)])
+    assert (list(made.base_offsets), list(after.base_offsets)) == ([0], [3])
+    assert after.commit_no == made.commit_no + 1
+    assert payloads_of_partition(await everything(log)) == [b"0", b"1", b"2", b"3"]
+
+
+def payloads_of_partition(records):
+    return [record.payload for record in records]
+
+
+async def test_a_commit_that_failed_and_did_not_land_is_refused(log):
+    fail_on(log, "INSERT INTO batches")
+    with pytest.raises(StoreUnavailable):
+        await log.append([numbered(0, 3)])
+    assert await everything(log) == []
+
+
+async def test_what_waits_for_an_ack_does_not_wait_for_company(tmp_path):
+    store = await open_with(tmp_path, linger_ms=None)
+    async with asyncio.timeout(20):
+        for number in range(100):
+            await store.append([numbered(number, 1)])
+    await store.close()
+
+
+async def test_table_changes_do_not_wait_and_take_along_what_does(tmp_path):
+    store = await open_with(tmp_path, linger_ms=3_600_000)
+    early = store.append([numbered(0, 1)])
+    async with asyncio.timeout(10):
+        await store.append([], [Put("t", "k", b"v")])
+        await early
+    await store.close()
+
+
+async def test_a_wider_window_holds_commits_back(tmp_path):
+    store = await open_with(tmp_path)
+    store.widen(64)
+    first, second = (store.append([numbered(n, 1)]) for n in range(2))
+    store.widen(1)
+    async with asyncio.timeout(10):
+        assert (await first).commit_no == (await second).commit_no
     await store.close()
