@@ -95,7 +95,11 @@ class Fanout:
         return terms
 
     def _spread(self, batch: RecordBatch) -> None:
-        """Give each record of a batch to its live subscribers; the hot loop of delivery."""
+        """Give each record of a batch to its live subscribers; the hot loop of delivery.
+
+        Spec: MQTT5 §4.5, §4.6 [MQTT5-3.3.2-3] [MQTT5-4.5.0-1] [MQTT5-4.6.0-5] [MQTT5-4.6.0-6],
+        MQTT311 §4.5, §4.6 [MQTT311-3.3.2-3] [MQTT311-4.5.0-1] [MQTT311-4.6.0-5] [MQTT311-4.6.0-6]
+        """
         stream, partition = batch.stream, batch.partition
         offset = batch.base_offset
         terms_of = self.terms_of

@@ -192,7 +192,11 @@ class Ingest:
         return cut_runs(routes, batch.payloads, flags, client_id, now_ms, batch.properties)
 
     def submit_will(self, client_id: str, will: Will, state: SessionState | None = None) -> None:
-        """Take a will message; `state` is saved with it."""
+        """Take a will message; `state` is saved with it.
+
+        Spec: MQTT5 §3.1.2 [MQTT5-3.1.2-14] [MQTT5-3.1.2-15] [MQTT5-3.1.3-10],
+        MQTT311 §3.1.2 [MQTT311-3.1.2-16] [MQTT311-3.1.2-17]
+        """
         own = encode_properties(will.properties._replace(will_delay_interval_s=None))
         flags = will.qos << 1 | (Flag.RETAIN if will.retain else 0)
         batch = PublishBatch([], [will.payload], [flags], (), [own] if own else None)

@@ -41,7 +41,12 @@ def retained_of(run: Run, index: int) -> Retained:
 
 
 def retained_puts(runs: Sequence[Run], retained: RetainedMessages) -> list[Put]:
-    """The changes of the table that a commit of `runs` must carry."""
+    """The changes of the table that a commit of `runs` must carry.
+
+    Spec: MQTT5 §3.3.1.3 [MQTT5-3.3.1-5] [MQTT5-3.3.1-6] [MQTT5-3.3.1-7] [MQTT5-3.3.1-8],
+    MQTT311 §3.3.1.3 [MQTT311-3.1.2-7] [MQTT311-3.3.1-5] [MQTT311-3.3.1-7] [MQTT311-3.3.1-10]
+    [MQTT311-3.3.1-11] [MQTT311-3.3.1-12]
+    """
     puts: list[Put] = []
     for run in runs:
         for index in retained_indexes(run):

@@ -102,7 +102,10 @@ class Sessions:
             self._ingest.submit_will(state.client_id, will, state if state.is_kept else None)
 
     def expire(self) -> list[SessionState]:
-        """End the sessions and publish the wills whose time has come; returns what has ended."""
+        """End the sessions and publish the wills whose time has come; returns what has ended.
+
+        Spec: MQTT5 §4.1 [MQTT5-4.1.0-2]
+        """
         now_ms = self._clock.monotonic_ms()
         for client_id in [one for one, due_ms in self._wills_at_ms.items() if due_ms <= now_ms]:
             del self._wills_at_ms[client_id]

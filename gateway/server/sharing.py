@@ -59,7 +59,10 @@ class Owner:
 
 
 class SharedGroup:
-    """The members of one `$share/<group>/<filter>` and their common cursor."""
+    """The members of one `$share/<group>/<filter>` and their common cursor.
+
+    Spec: MQTT5 §4.8.2 [MQTT5-4.8.2-3] [MQTT5-4.8.2-6]
+    """
 
     def __init__(self, fanout: Fanout, topic_filter: str, *, is_ordered: bool) -> None:
         self.topic_filter = topic_filter

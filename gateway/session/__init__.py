@@ -1,5 +1,6 @@
 """One client's conversation as a state machine: inputs in, effects out, no IO."""
 
+from gateway.session.answering import retry_properties
 from gateway.session.delivering import Delivery, Outgoing, Terms, current_properties
 from gateway.session.effects import (
     Append,
@@ -77,4 +78,5 @@ __all__ = [
     "current_properties",
     "decode_state",
     "encode_state",
+    "retry_properties",
 ]

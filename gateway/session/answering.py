@@ -31,6 +31,7 @@ from gateway.mqtt import (
 Answer = Connack | Puback | Pubrec | Pubrel | Pubcomp | Suback | Unsuback | Disconnect
 
 REASON_CHARACTERS_MAX = 200
+RETRY_PROPERTY = "penstock-retry-after"
 # What stands for a character that would spoil a log or a terminal.
 UNPRINTABLE = "?"
 
@@ -73,7 +74,9 @@ class Answers:
             if found is not None:
                 return found
         # [MQTT5-3.2.2-19] [MQTT5-3.2.2-20] [MQTT5-3.4.2-2] [MQTT5-3.4.2-3] [MQTT5-3.5.2-2]
-        # [MQTT5-3.5.2-3] [MQTT5-3.9.2-1] [MQTT5-3.14.2-3]
+        # [MQTT5-3.5.2-3] [MQTT5-3.6.2-2] [MQTT5-3.6.2-3] [MQTT5-3.7.2-2] [MQTT5-3.7.2-3]
+        # [MQTT5-3.9.2-1] [MQTT5-3.9.2-2] [MQTT5-3.11.2-1] [MQTT5-3.11.2-2] [MQTT5-3.14.2-3]
+        # [MQTT5-3.14.2-4]
         plain = properties._replace(reason_string=None, user_properties=())
         return self._fitting(encode_packet(replace(packet, properties=plain), self._version))
 
@@ -82,12 +85,14 @@ class Answers:
             return None
         return encoded
 
-    def refusal(self, reason_code: int, version: int, reason: str = "") -> bytes:
+    def refusal(
+        self, reason_code: int, version: int, reason: str = "", retry_after_s: int = 0
+    ) -> bytes:
         """The CONNACK that refuses a CONNECT for `version`; empty where the client can't be told.
 
         Spec: MQTT5 §3.2.2, MQTT311 §3.2.2.3
         """
-        for properties in (reason_properties(reason), NO_PROPERTIES):
+        for properties in (retry_properties(reason, retry_after_s), NO_PROPERTIES):
             found = self._fitting(encode_refusal(reason_code, version, properties))
             if found is not None:
                 return found
@@ -113,3 +118,11 @@ def reason_properties(text: str) -> Properties:
     shown = text[:REASON_CHARACTERS_MAX]
     printable = "".join(one if one.isprintable() else UNPRINTABLE for one in shown)
     return NO_PROPERTIES._replace(reason_string=printable)
+
+
+def retry_properties(text: str, retry_after_s: int) -> Properties:
+    """A reason in words, and when to try again: for people, and for who knows the property."""
+    if not retry_after_s:
+        return reason_properties(text)
+    reason = reason_properties(f"{text}; connect again in {retry_after_s} s")
+    return reason._replace(user_properties=((RETRY_PROPERTY, str(retry_after_s)),))

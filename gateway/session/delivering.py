@@ -105,7 +105,13 @@ def place_properties(position: Position, arrival_ms: int) -> bytes:
 
 
 class Outgoing:
-    """One message to deliver, encoded at most once for each form in which clients want it."""
+    """One message to deliver, encoded at most once for each form in which clients want it.
+
+    What its publisher says of it goes on unaltered and in its order.
+
+    Spec: MQTT5 §3.3.2.3 [MQTT5-3.3.2-4] [MQTT5-3.3.2-15] [MQTT5-3.3.2-16] [MQTT5-3.3.2-17]
+    [MQTT5-3.3.2-18] [MQTT5-3.3.2-20]
+    """
 
     __slots__ = (
         "_parts_by_form",
@@ -213,7 +219,12 @@ class Delivery:
 
         `position` is where the message lies, with its QoS still to be lowered to the terms'.
         `is_retained` says that a subscription brought it, not its publication.
+
+        Spec: MQTT5 §3.3.1, §4.3 [MQTT5-3.3.1-3] [MQTT5-4.3.1-1] [MQTT5-4.3.2-2] [MQTT5-4.3.2-3]
+        [MQTT5-4.3.3-2] [MQTT5-4.3.3-3], MQTT311 §4.3 [MQTT311-3.3.1-3] [MQTT311-4.3.1-1]
+        [MQTT311-4.3.2-1]
         """
+        # [MQTT5-3.8.4-8] [MQTT311-3.8.4-6]
         qos = min(terms.qos, message.qos)
         # [MQTT5-3.3.1-8] [MQTT5-3.3.1-12] [MQTT5-3.3.1-13] [MQTT311-3.3.1-8] [MQTT311-3.3.1-9]
         retain = message.flags & Flag.RETAIN if terms.retain_as_published or is_retained else 0
@@ -249,7 +260,7 @@ class Delivery:
     def _alias_of(self, topic: bytes) -> bytes:
         """The topic alias property for a topic: the one it has, a new one, or none any more.
 
-        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-7]
+        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-7] [MQTT5-3.3.2-11]
         """
         alias = self._aliases_by_topic.get(topic)
         if alias is None:

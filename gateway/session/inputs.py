@@ -85,10 +85,11 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class ConnectRefused:
-    """The answer to `OpenState` when this client may not connect."""
+    """The answer to `OpenState` when a client may not connect, or only after `retry_after_s`."""
 
     reason_code: int
     reason: str = ""
+    retry_after_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ from gateway.mqtt import (
     Disconnect,
     Pingreq,
     Pingresp,
-    Properties,
     ProtocolVersion,
     Puback,
     Pubcomp,
@@ -73,16 +72,21 @@ from gateway.session.inputs import (
     ServerStopping,
     TakenOver,
 )
+from gateway.session.offering import (
+    check_connect,
+    granted_expiry_ms,
+    granted_keep_alive_s,
+    offer,
+)
 from gateway.session.options import SessionOptions
 from gateway.session.receiving import NO_PACKET_ID, Receiving
 from gateway.session.state import SessionState
 from gateway.session.subscribing import brings_retained, check_subscriptions
 
-KEEP_ALIVE_S_MAX = 0xFFFF
 SECOND_MS = 1_000
-# What the gateway itself publishes has client ids such as $rules.
-RESERVED_PREFIX = "$"
+# What goes beyond the specification is asked for, never needed [MQTT311-7.0.0-2].
 RECEIPTS_PROPERTY = "penstock-receipts"
+TOO_LARGE_CONNACK = "the CONNACK is above your maximum packet size"
 TOO_MANY_FILTERS = "the answer to so many topic filters is above your maximum packet size"
 
 
@@ -137,6 +141,7 @@ class Session:
             # Nothing but CONNECT opens a conversation [MQTT5-3.1.0-1] [MQTT311-3.1.0-1], and what
             # follows it counts only if it is accepted [MQTT5-3.1.4-6] [MQTT311-3.1.4-5].
             return self._fail(ReasonCode.PROTOCOL_ERROR)
+        # However full the window to the client is [MQTT5-4.9.0-3].
         return self.ANSWERS[kind](self, incoming)
 
     # -- connecting
@@ -153,39 +158,20 @@ class Session:
             self.packet_bytes_max,
             wants_reasons=asked.request_problem_information != 0,
         )
-        self._connack = Connack(properties=self._offer(connect))
-        refusal = self._refusal(connect)
+        refusal = check_connect(connect, self._options)
         if refusal is not None:
             return self._fail(*refusal, connect.version)
+        offered = offer(connect, self._options, self._assigned_client_id)
+        self._connack = Connack(properties=offered)
+        if self._answers.encode(self._connack) is None:
+            # [MQTT5-3.1.2-24]
+            return self._fail(ReasonCode.PACKET_TOO_LARGE, TOO_LARGE_CONNACK, connect.version)
         self.phase = Phase.OPENING
         self._connect = connect
         # [MQTT5-3.1.3-6] [MQTT5-3.1.3-7] [MQTT311-3.1.3-6]
         client_id = connect.client_id or self._assigned_client_id
-        return [OpenState(client_id, connect.clean_start, self._expiry_ms(connect))]
-
-    def _refusal(self, connect: Connect) -> tuple[ReasonCode, str] | None:
-        """Why a client can't be served, if it can't: [MQTT5-3.1.4-2]."""
-        if connect.properties.authentication_method is not None:
-            # No enhanced authentication is offered [MQTT5-4.12.0-1].
-            return ReasonCode.BAD_AUTHENTICATION_METHOD, "no authentication method is offered"
-        if connect.client_id.startswith(RESERVED_PREFIX):
-            # [MQTT5-3.1.3-8] [MQTT311-3.1.3-9]
-            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "names that begin with $ are reserved"
-        if len(connect.client_id.encode()) > self._options.client_id_bytes_max:
-            longest = f"a client identifier has at most {self._options.client_id_bytes_max} bytes"
-            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, longest
-        if self._answers.encode(self._connack) is None:
-            # [MQTT5-3.1.2-24]
-            return ReasonCode.PACKET_TOO_LARGE, "the CONNACK is above your maximum packet size"
-        return None
-
-    def _expiry_ms(self, connect: Connect) -> int:
-        longest = self._options.session_expiry_ms_max
-        if connect.version < ProtocolVersion.V5:
-            # Clean Session 0 asks for a session that lives on [MQTT311-3.1.2-4].
-            return 0 if connect.clean_start else longest
-        asked_s = connect.properties.session_expiry_interval_s or 0
-        return min(asked_s * SECOND_MS, longest)
+        expiry_ms = granted_expiry_ms(connect, self._options)
+        return [OpenState(client_id, connect.clean_start, expiry_ms)]
 
     def _opened(self, opened: Opened) -> list[Effect]:
         connect = self._connect
@@ -201,8 +187,8 @@ class Session:
             self._answers,
             wants_receipts=dict(asked.user_properties).get(RECEIPTS_PROPERTY) == "1",
         )
-        self._will = connect.will
-        self.keep_alive_ms = self._keep_alive_s(connect) * SECOND_MS * 3 // 2
+        self._will = connect.will  # [MQTT5-3.1.2-7]
+        self.keep_alive_ms = granted_keep_alive_s(connect, self._options) * SECOND_MS * 3 // 2
         self.in_flight_max = min(
             self._options.in_flight_max, asked.receive_maximum or self._options.in_flight_max
         )
@@ -216,36 +202,11 @@ class Session:
         # [MQTT5-3.2.0-1] [MQTT5-3.2.0-2] [MQTT311-3.2.0-1]
         return [Send(self._answers.encode(connack) or b""), Redeliver()]
 
-    def _keep_alive_s(self, connect: Connect) -> int:
-        """What the client asked for; who can be told otherwise gets `keep_alive_s_max` at most.
-
-        Spec: MQTT5 §3.2.2.3.14 [MQTT5-3.2.2-22]
-        """
-        longest = self._options.keep_alive_s_max
-        if self.version < ProtocolVersion.V5 or longest >= KEEP_ALIVE_S_MAX:
-            return connect.keep_alive_s
-        # Zero asks for none, which is longer than any.
-        return min(connect.keep_alive_s or longest, longest)
-
-    def _offer(self, connect: Connect) -> Properties:
-        """What the CONNACK tells an MQTT 5 client (§3.2.2.3); nothing to one of 3.1.1."""
-        if self.version < ProtocolVersion.V5:
-            return Properties()
-        granted_s = self._expiry_ms(connect) // SECOND_MS
-        asked_s = connect.properties.session_expiry_interval_s or 0
-        keep_alive_s = self._keep_alive_s(connect)
-        return Properties(
-            session_expiry_interval_s=None if granted_s == asked_s else granted_s,
-            receive_maximum=self._options.receive_maximum,
-            maximum_packet_size=self._options.packet_bytes_max,
-            server_keep_alive_s=None if keep_alive_s == connect.keep_alive_s else keep_alive_s,
-            # [MQTT5-3.2.2-16]
-            assigned_client_id=None if connect.client_id else self._assigned_client_id,
-            topic_alias_maximum=self._options.topic_alias_maximum,
-        )
-
     def _refused(self, refused: ConnectRefused) -> list[Effect]:
-        return self._fail(refused.reason_code, refused.reason, self.version)
+        farewell = self._answers.refusal(
+            refused.reason_code, self.version, refused.reason, refused.retry_after_s
+        )
+        return [Send(farewell), *self._close()] if farewell else self._close()
 
     # -- receiving
 
@@ -289,11 +250,12 @@ class Session:
     def _pubrec(self, pubrec: Pubrec) -> list[Effect]:
         """The client has a QoS 2 message: never send that again, but its release.
 
-        Spec: MQTT5 §4.3.3 [MQTT5-4.3.3-4], MQTT311 §4.3.3 [MQTT311-4.3.3-1]
+        Spec: MQTT5 §4.3.3 [MQTT5-4.3.3-4] [MQTT5-4.3.3-5] [MQTT5-4.3.3-6],
+        MQTT311 §4.3.3 [MQTT311-4.3.3-1]
         """
         packet_id = pubrec.packet_id.to_bytes(2, "big")
         if pubrec.reason_code >= ReasonCode.UNSPECIFIED_ERROR:
-            # The client refused it: the exchange is over [MQTT5-4.3.3-4].
+            # The client refused it: the exchange is over [MQTT5-4.4.0-2].
             return self._delivered([packet_id])
         code = ReasonCode.SUCCESS
         if self.state.in_flight.pop(packet_id, None) is not None:
@@ -314,8 +276,8 @@ class Session:
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
         held = self.state.grants_by_filter
         grants, reason_codes, reason = check_subscriptions(subscribe, self._options, held)
-        # [MQTT5-3.8.4-1] [MQTT5-3.8.4-2] [MQTT5-3.8.4-5] [MQTT311-3.8.4-1] [MQTT311-3.8.4-2]
-        # [MQTT311-3.8.4-4] [MQTT311-3.8.4-5]
+        # [MQTT5-3.8.4-1] [MQTT5-3.8.4-2] [MQTT5-3.8.4-5] [MQTT5-2.2.1-6] [MQTT311-3.8.4-1]
+        # [MQTT311-3.8.4-2] [MQTT311-3.8.4-4] [MQTT311-2.3.1-7]
         suback = Suback(subscribe.packet_id, reason_codes, reason_properties(reason))
         encoded = self._answers.encode(suback)
         if encoded is None:
@@ -334,8 +296,9 @@ class Session:
             else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for topic_filter in unsubscribe.topic_filters
         )
-        # [MQTT5-3.10.4-2] [MQTT5-3.10.4-4] [MQTT5-3.10.4-5] [MQTT5-3.10.4-6] [MQTT5-3.11.3-1]
-        # [MQTT311-3.10.4-2] [MQTT311-3.10.4-4] [MQTT311-3.10.4-5] [MQTT311-3.10.4-6]
+        # [MQTT5-3.10.4-2] [MQTT5-3.10.4-3] [MQTT5-3.10.4-4] [MQTT5-3.10.4-5] [MQTT5-3.10.4-6]
+        # [MQTT5-3.11.3-1] [MQTT311-3.10.4-2] [MQTT311-3.10.4-3] [MQTT311-3.10.4-4]
+        # [MQTT311-3.10.4-5] [MQTT311-3.10.4-6]
         encoded = self._answers.encode(Unsuback(unsubscribe.packet_id, reason_codes))
         revokes = Revokes(unsubscribe.topic_filters)
         if encoded is None:

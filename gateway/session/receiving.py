@@ -37,6 +37,10 @@ class Receiving:
     its message, so that its PUBREC follows the commit of the first. `_unfinished` are those that
     had their PUBREC and not their PUBCOMP on this connection, `_releasing` those whose PUBCOMP
     waits for the commit that forgets them.
+
+    Spec: MQTT5 §3.3.4, §4.3 [MQTT5-3.3.4-1] [MQTT5-2.2.1-5] [MQTT5-4.3.2-5] [MQTT5-4.3.3-9]
+    [MQTT5-4.3.3-12] [MQTT5-4.3.3-13], MQTT311 §3.3.4, §4.3 [MQTT311-3.3.4-1] [MQTT311-2.3.1-6]
+    [MQTT311-4.3.2-2]
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class Receiving:
         Raises:
             ProtocolError: the alias is beyond what was offered, or stands for nothing (0x94).
 
-        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-8] [MQTT5-3.3.2-9]
+        Spec: MQTT5 §3.3.2.3.4 [MQTT5-3.3.2-7] [MQTT5-3.3.2-8] [MQTT5-3.3.2-9] [MQTT5-3.3.2-12]
         """
         topic = self._topic_of(publish)
         properties = publish.properties

@@ -70,7 +70,7 @@ class SessionState:
     QoS 2 messages on their way to the log, which a crash would lose. `expiry_ms` is how long the
     state outlives its connection; None keeps it for ever.
 
-    Spec: MQTT5 §4.1, MQTT311 §3.1.2.4
+    Spec: MQTT5 §4.1 [MQTT5-4.1.0-1], MQTT311 §3.1.2.4, §4.1 [MQTT311-4.1.0-1] [MQTT311-4.1.0-2]
     """
 
     client_id: str
@@ -98,7 +98,8 @@ class SessionState:
     def next_packet_id(self) -> bytes:
         """Take the next packet identifier that is not in use.
 
-        Spec: MQTT5 §2.2.1 [MQTT5-2.2.1-4], MQTT311 §2.3.1 [MQTT311-2.3.1-4]
+        Spec: MQTT5 §2.2.1 [MQTT5-2.2.1-4], §4.3 [MQTT5-4.3.2-1] [MQTT5-4.3.3-1],
+        MQTT311 §2.3.1 [MQTT311-2.3.1-4]
         """
         number = self.last_packet_id
         while True:

@@ -23,7 +23,8 @@ def check_subscriptions(
     `held` are the filters that the session has already; asking for one of them again adds none. The
     text says why the first of those was refused that are not granted.
 
-    Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6], MQTT311 §3.9.3 [MQTT311-3.9.3-1]
+    Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6] [MQTT5-3.8.4-7] [MQTT5-3.9.3-1],
+    MQTT311 §3.9.3 [MQTT311-3.8.4-5] [MQTT311-3.9.3-1]
     """
     ids = subscribe.properties.subscription_ids
     asked_start = dict(subscribe.properties.user_properties).get(START_PROPERTY, "")
