@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from benchmarks.servers import Running, Server, running
 from benchmarks.usage import Usage, measure
-from firmware_sim.load import MEASURED, MEASURING, READY, Load, LoadFailed
+from firmware_sim.failures import LoadFailed
+from firmware_sim.load import MEASURED, MEASURING, READY, Load
 
 
 class Costs(NamedTuple):
@@ -41,12 +42,13 @@ def put_load(kind: str, place: Running, load: Load) -> tuple[dict[str, Any], Cos
     Raises:
         LoadFailed: the load gave up; the message is what it said last.
     """
-    command = [sys.executable, "-m", "firmware_sim.load.child", kind, json.dumps(asdict(load))]
+    command = [sys.executable, "-m", "firmware_sim.load.child", kind]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
+        tell(child, json.dumps(asdict(load)))
         expect_line(child, READY)
-        answer(child)
+        tell(child, "go")
         expect_line(child, MEASURING)
         before = measure(place.pid)
         expect_line(child, MEASURED)
@@ -55,10 +57,10 @@ def put_load(kind: str, place: Running, load: Load) -> tuple[dict[str, Any], Cos
     return json.loads(output), costs(before, after)
 
 
-def answer(child: subprocess.Popen[str]) -> None:
-    """Let the load go on."""
+def tell(child: subprocess.Popen[str], line: str) -> None:
+    """Write a line to the load."""
     assert child.stdin is not None
-    child.stdin.write("go\n")
+    child.stdin.write(f"{line}\n")
     child.stdin.flush()
 
 

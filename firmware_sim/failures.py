@@ -27,3 +27,7 @@ class ServerRefused(SimulationFailed):
             f"the MQTT server at {host}:{port} refuses client '{client_id}': {why}; "
             "say --username and --password that it accepts"
         )
+
+
+class LoadFailed(SimulationFailed):
+    """A server under load closed a connection, or answered with what MQTT does not allow."""

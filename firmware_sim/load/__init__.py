@@ -1,6 +1,5 @@
 """Load for any MQTT server: `penstock bench`, and what the benchmarks compare servers with."""
 
-from firmware_sim.load.failures import LoadFailed
 from firmware_sim.load.options import (
     ConnectLoad,
     ConnectMeasured,
@@ -18,7 +17,7 @@ from firmware_sim.load.options import (
     quantile,
 )
 from firmware_sim.load.packets import CONNACK_ACCEPTED, Ring, build_ring, connect_packet
-from firmware_sim.load.watching import MEASURED, MEASURING, READY
+from firmware_sim.load.protocol import MEASURED, MEASURING, READY
 
 __all__ = [
     "CONNACK_ACCEPTED",
@@ -36,7 +35,6 @@ __all__ = [
     "IngestLoad",
     "IngestMeasured",
     "Load",
-    "LoadFailed",
     "Ring",
     "StormLoad",
     "StormMeasured",

@@ -1,7 +1,9 @@
-"""`python -m firmware_sim.load.child KIND LOAD`: a load in a process of its own.
+"""`python -m firmware_sim.load.child KIND`: a load in a process of its own.
 
-It says `ready`, waits for a line, says `measuring` and `measured` (and waits for a line again, so
-that the server's costs can be read before anything changes), and ends with its result as JSON.
+It reads the load as JSON from the first line of its standard input (a command line would show the
+password to everybody), says `ready`, waits for a line, says `measuring` and `measured` (and waits
+for a line again, so that the server's costs can be read before anything changes), and ends with its
+result as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from firmware_sim.load import options
 from firmware_sim.load.options import Load
-from firmware_sim.load.watching import MEASURED, MEASURING, READY, Watcher
+from firmware_sim.load.protocol import MEASURED, MEASURING, READY, Watcher
 from gateway.errors import PenstockError
 
 
@@ -78,9 +80,9 @@ class Pipe:
 
 def main() -> None:
     """Run the load that the command line names."""
-    kind, encoded = sys.argv[1:3]
+    kind = sys.argv[1]
     try:
-        run = prepare(kind, KINDS[kind].load(**json.loads(encoded)))
+        run = prepare(kind, KINDS[kind].load(**json.loads(sys.stdin.readline())))
         sys.stdout.write(READY + "\n")
         sys.stdout.flush()
         sys.stdin.readline()

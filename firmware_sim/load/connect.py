@@ -7,8 +7,8 @@ import time
 from firmware_sim.load.crowd import Crowd, Guest
 from firmware_sim.load.options import ConnectLoad, ConnectMeasured, quantile
 from firmware_sim.load.packets import DISCONNECT
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.sockets import open_client
-from firmware_sim.load.watching import Watcher
 
 SHOW_EVERY_S = 1.0
 

@@ -10,13 +10,13 @@ import gc
 import select
 import time
 
-from firmware_sim.load.failures import LoadFailed
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.fanout import ALL_TOPICS, RECEIVE_BYTES, Subscriber
 from firmware_sim.load.options import DrainLoad, DrainMeasured
 from firmware_sim.load.packets import DISCONNECT, Ring, build_ring, device_topic
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.publisher import Publisher
 from firmware_sim.load.sockets import open_client, subscribe
-from firmware_sim.load.watching import Watcher
 
 CLIENT_ID = "bench-away"
 POLL_S_MAX = 0.01

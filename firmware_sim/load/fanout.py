@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from firmware_sim.load.failures import LoadFailed
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.options import FanoutLoad, FanoutMeasured
 from firmware_sim.load.packets import (
     PUBLISH_QOS_0,
@@ -21,9 +21,9 @@ from firmware_sim.load.packets import (
     delivered_bytes,
     device_topic,
 )
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.publisher import Publisher
 from firmware_sim.load.sockets import open_client, subscribe
-from firmware_sim.load.watching import Watcher
 from firmware_sim.runtime import allow_connections
 
 RECEIVE_BYTES = 1 << 18

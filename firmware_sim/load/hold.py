@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.crowd import Crowd, Guest
-from firmware_sim.load.failures import LoadFailed
 from firmware_sim.load.options import HoldLoad, HoldMeasured
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.sockets import open_client
-from firmware_sim.load.watching import Watcher
 from firmware_sim.runtime import allow_connections
 
 AT_ONCE = 200

@@ -14,8 +14,8 @@ import time
 
 from firmware_sim.load.options import IngestLoad, IngestMeasured
 from firmware_sim.load.packets import Ring, build_ring, device_topic
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.publisher import Publisher
-from firmware_sim.load.watching import Watcher
 from gateway.mqtt import ProtocolVersion
 
 DRAIN_S_MAX = 20.0

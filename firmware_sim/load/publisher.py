@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from firmware_sim.load.failures import LoadFailed
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.options import Load
 from firmware_sim.load.packets import PUBACK, Ring
 from firmware_sim.load.sockets import open_client

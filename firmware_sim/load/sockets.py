@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from firmware_sim.failures import ServerAbsent, ServerRefused
-from firmware_sim.load.failures import LoadFailed
+from firmware_sim.failures import LoadFailed, ServerAbsent, ServerRefused
 from firmware_sim.load.options import Load
 from firmware_sim.load.packets import SUBACK_BYTES, connect_packet, subscribe_packet
 from gateway.mqtt import ProtocolVersion

@@ -7,11 +7,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from firmware_sim.load.failures import LoadFailed
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.options import StormLoad
 from firmware_sim.load.packets import build_ring, device_topic
+from firmware_sim.load.protocol import Watcher
 from firmware_sim.load.sockets import open_client
-from firmware_sim.load.watching import Watcher
 
 RECEIVE_BYTES = 1 << 16
 PUBACK_BYTES = 4

@@ -11,12 +11,12 @@ import sys
 import time
 from dataclasses import asdict
 
+from firmware_sim.failures import LoadFailed
 from firmware_sim.load.crowd import Crowd, Guest
-from firmware_sim.load.failures import LoadFailed
 from firmware_sim.load.hold import gather
 from firmware_sim.load.options import StormLoad, StormMeasured, quantile
+from firmware_sim.load.protocol import MEASURING, READY, Watcher
 from firmware_sim.load.sockets import open_client
-from firmware_sim.load.watching import MEASURING, READY, Watcher
 from firmware_sim.runtime import allow_connections
 
 SHOW_EVERY_S = 0.5
@@ -83,8 +83,8 @@ class Storm:
 
     def _start_steady(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "firmware_sim.load.child", "steady"]
-        child = subprocess.Popen(  # noqa: S603 - our own module, and numbers
-            [*command, json.dumps(asdict(self.load))],
+        child = subprocess.Popen(  # noqa: S603 - our own module
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -92,12 +92,11 @@ class Storm:
         )
         assert child.stdin is not None  # noqa: S101 - asked for above
         assert child.stdout is not None  # noqa: S101 - asked for above
-        for word in (READY, MEASURING):
+        for line, word in ((json.dumps(asdict(self.load)), READY), ("go", MEASURING)):
+            child.stdin.write(f"{line}\n")
+            child.stdin.flush()
             if child.stdout.readline().strip() != word:
                 raise LoadFailed(child.communicate()[1].strip() or "no steady clients")
-            if word == READY:
-                child.stdin.write("go\n")
-                child.stdin.flush()
         return child
 
     def close(self) -> None:
