@@ -65,7 +65,10 @@ SILENT = frozenset({Phase.OPENING, Phase.CLOSED})
 
 
 class Connection(asyncio.Protocol):
-    """The asyncio side of one client."""
+    """The asyncio side of one client, over any transport that keeps bytes in order.
+
+    Spec: MQTT5 §4.2 [MQTT5-4.2.0-1], MQTT311 §4.2, §7.1.1 [MQTT311-4.2.0-1] [MQTT311-7.1.1-1]
+    """
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -80,7 +83,7 @@ class Connection(asyncio.Protocol):
         self.closing_since_ms: int | None = None
         self.is_paused = False
         self.is_throttled = False
-        self.has_unanswered = False
+        self.unanswered_since_ms: int | None = None
         self.host = ""
         self._counters = hub.counters
         self._is_clogged = False
@@ -271,7 +274,8 @@ class Connection(asyncio.Protocol):
     def _note_refusal(self, refused: AppendRefused) -> None:
         """Remember a refusal that 3.1.1 has no words for: until then its client waits in vain."""
         is_silent = self.session.version < V5 and refused.reason_code == ReasonCode.QUOTA_EXCEEDED
-        self.has_unanswered |= is_silent and bool(refused.packet_ids or refused.received_ids)
+        if is_silent and (refused.packet_ids or refused.received_ids):
+            self.unanswered_since_ms = self._hub.clock.monotonic_ms()
 
     def _do(self, effect: Effect) -> None:
         match effect:

@@ -20,10 +20,14 @@ from collections.abc import Collection, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.errors import MqttError, StoreError
 from gateway.mqtt import ReasonCode, Will
+from gateway.server.address_limit import SPARE_CONNECTIONS, AddressLimit
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.ingest import Ingest
+from gateway.server.listeners.addresses import host_of
+from gateway.server.listeners.explanations import draw_retry_s
 from gateway.server.options import ServerOptions
+from gateway.server.patience import Patience, UnansweredPublishes
 from gateway.server.quotas import Quotas
 from gateway.server.replaying import replay
 from gateway.server.sessions import Sessions
@@ -35,10 +39,8 @@ from gateway.server.turnstile import Turnstile
 from gateway.session import (
     ConnectRefused,
     Grant,
-    KeepAliveElapsed,
     Opened,
     OpenState,
-    Phase,
     ServerStopping,
     SessionState,
     TakenOver,
@@ -46,15 +48,8 @@ from gateway.session import (
 from gateway.store import StreamStore
 
 LOG = logging.getLogger(__name__)
-CLOSE_WITHIN_MS = 10_000
 SPARE_CONNECTIONS_MIN = 16
-
-
-class UnansweredPublishes(MqttError):
-    """The log can be written again, and the client waits for acknowledgements that never come."""
-
-    def __init__(self) -> None:
-        super().__init__("it may send again what the full disk refused", ReasonCode.QUOTA_EXCEEDED)
+RETRY_SPREAD_S = 30
 
 
 class Hub:
@@ -73,7 +68,9 @@ class Hub:
         self.sessions = Sessions(clock, ingest, self._subscriber_of, self._positions_of)
         self.shared = SharedGroups(fanout, is_ordered=options.shared_order == "ordered")
         self.quotas = Quotas(options.quota, clock, ingest.counters)
-        self.takeovers = Takeovers(options.flapping, clock, self._admit)
+        self.takeovers = Takeovers(options.flapping, clock, self._admit, self._refuse)
+        self.addresses = AddressLimit(options.connections_per_address_max)
+        self._patience = Patience(options)
         self.sys: SysTree | None = None
         self.turnstile = Turnstile(clock)
         self._is_stopping = False
@@ -104,6 +101,9 @@ class Hub:
         connection.opened_at_ms = connection.heard_at_ms = self.clock.monotonic_ms()
         self._connections.add(connection)
         self.counters.connections_opened += 1
+        self._locate(connection)
+        if self.addresses.is_beyond(connection.host, spare=SPARE_CONNECTIONS):
+            connection.abort()
         # Some room above the limit, so that the clients just beyond it are told why.
         room = max(SPARE_CONNECTIONS_MIN, self.options.connections_max // 4)
         if self._is_stopping or len(self._connections) > self.options.connections_max + room:
@@ -113,6 +113,7 @@ class Hub:
         """Forget a network connection that is gone."""
         self._connections.discard(connection)
         self.takeovers.forget(connection)
+        self.addresses.leave(connection.host)
 
     def note_failure(self, connection: Connection, error: MqttError) -> None:
         """Count a client that broke a rule; the log says which and how."""
@@ -125,16 +126,32 @@ class Hub:
 
     def open(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused | None:
         """Let a client in, or not; None when it waits, because others fight over its identifier."""
+        self._locate(connection)
+        if self.addresses.is_beyond(connection.host):
+            reason = "your address has as many connections as it may have"
+            return self._refuse(ReasonCode.QUOTA_EXCEEDED, reason)
         earlier = self._connections_by_client_id.get(wish.client_id)
         if earlier is not None and self.takeovers.is_contested(wish.client_id):
             return self.takeovers.let_wait(connection, wish)
         return self._admit(connection, wish)
 
+    def _refuse(self, reason_code: ReasonCode, reason: str) -> ConnectRefused:
+        """Send a client away, to come back later."""
+        self.counters.clients_refused += 1
+        return ConnectRefused(reason_code, reason, draw_retry_s(RETRY_SPREAD_S))
+
+    def _locate(self, connection: Connection) -> None:
+        """Count a connection for its host; a balancer announces the host after the connection."""
+        self.addresses.leave(connection.host)
+        connection.host = "" if connection.transport is None else host_of(connection.transport)
+        self.addresses.enter(connection.host)
+
     def _admit(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused:
         """Find or make the state of a client, after ending any other connection of it.
 
-        Spec: MQTT5 §3.1.2.4 [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.4-3],
-        MQTT311 §3.1.2.4 [MQTT311-3.1.2-6] [MQTT311-3.1.4-2]
+        Spec: MQTT5 §3.1.2.4 [MQTT5-3.1.2-4] [MQTT5-3.1.2-5] [MQTT5-3.1.2-6] [MQTT5-3.1.3-2]
+        [MQTT5-3.1.4-3] [MQTT5-3.1.4-4], MQTT311 §3.1.2.4 [MQTT311-3.1.2-6] [MQTT311-3.1.3-2]
+        [MQTT311-3.1.4-2] [MQTT311-3.1.4-3]
         """
         earlier = self._connections_by_client_id.get(wish.client_id)
         if earlier is not None:
@@ -142,7 +159,7 @@ class Hub:
             self.takeovers.note(wish.client_id, earlier, connection)
             earlier.perform(TakenOver())
         elif len(self._connections_by_client_id) >= self.options.connections_max:
-            return ConnectRefused(ReasonCode.SERVER_BUSY)
+            return self._refuse(ReasonCode.SERVER_BUSY, "as many clients as there may be are here")
         state = self.sessions.take(wish.client_id)
         is_present = state is not None and not wish.is_clean
         if state is None or wish.is_clean:
@@ -342,7 +359,7 @@ class Hub:
         """Look after everything that has a time limit; called about once a second."""
         now_ms = self.clock.monotonic_ms()
         for connection in list(self._connections):
-            self._check(connection, now_ms)
+            self._patience.check(connection, now_ms)
         self.quotas.sweep()
         self.takeovers.sweep()
         for state in self.sessions.expire():
@@ -358,41 +375,13 @@ class Hub:
                 subscriber.is_dirty = False
                 self.ingest.save(subscriber.state)
 
-    def _check(self, connection: Connection, now_ms: int) -> None:
-        if connection.was_heard or connection.is_held_back:
-            connection.was_heard = False
-            connection.heard_at_ms = now_ms
-        if connection.closing_since_ms is not None:
-            if now_ms - connection.closing_since_ms > CLOSE_WITHIN_MS:
-                connection.abort()
-            return
-        session = connection.session
-        if session.phase is Phase.AWAITING_CONNECT:
-            is_late = now_ms - connection.opened_at_ms > self.options.connect_within_ms
-            if is_late and not connection.is_waiting:
-                connection.abort()
-            return
-        keep_alive_ms = session.keep_alive_ms
-        if keep_alive_ms and now_ms - connection.heard_at_ms > keep_alive_ms:
-            connection.perform(KeepAliveElapsed())
-        elif self._is_stuck(connection, now_ms):
-            connection.abort()
-
-    def _is_stuck(self, connection: Connection, now_ms: int) -> bool:
-        """Whether half a packet has been lying here for too long."""
-        if connection.partial_since_ms is None or connection.is_held_back:
-            return False
-        # A byte a millisecond on top: a large payload on a slow line is no attack.
-        allowed_ms = self.options.packet_within_ms + connection.partial_bytes
-        return now_ms - connection.partial_since_ms > allowed_ms
-
     def _send_back_the_unanswered(self) -> None:
         """Close clients of 3.1.1 that were refused in silence: they come back and send again.
 
         Spec: MQTT311 §4.4 [MQTT311-4.4.0-1]
         """
         for connection in list(self.clients):
-            if connection.has_unanswered:
+            if connection.unanswered_since_ms is not None:
                 connection.fail(UnansweredPublishes())
 
     def pause(self) -> None:

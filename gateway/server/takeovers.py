@@ -19,12 +19,16 @@ from gateway.session import ConnectRefused, Opened, OpenState, Phase
 MS_PER_S = 1_000
 
 Admit = Callable[[Connection, OpenState], Opened | ConnectRefused]
+Refuse = Callable[[ReasonCode, str], ConnectRefused]
 
 
 class Takeovers:
     """The takeovers of all clients, and the newcomers that wait for theirs."""
 
-    def __init__(self, options: FlappingOptions, clock: Clock, admit: Admit) -> None:
+    def __init__(
+        self, options: FlappingOptions, clock: Clock, admit: Admit, refuse: Refuse
+    ) -> None:
+        self._refuse = refuse
         self.flapping = Flapping(options)
         self._delay_s = options.delay_ms / MS_PER_S
         self._clock = clock
@@ -47,9 +51,8 @@ class Takeovers:
     def let_wait(self, connection: Connection, wish: OpenState) -> ConnectRefused | None:
         """Let a newcomer wait for its turn, unless another one does."""
         if wish.client_id in self._waiting:
-            return ConnectRefused(
-                ReasonCode.QUOTA_EXCEEDED, "other clients fight over this identifier"
-            )
+            reason = "other clients fight over this identifier"
+            return self._refuse(ReasonCode.QUOTA_EXCEEDED, reason)
         self._waiting[wish.client_id] = connection
         loop = asyncio.get_running_loop()
         self._timers[connection] = loop.call_later(self._delay_s, self._let_in, connection, wish)

@@ -19,7 +19,8 @@ LOG = logging.getLogger(__name__)
 class AnnouncedLayer(Layer):
     """Takes the PROXY header off, then steps aside: the rest goes straight to the protocol above.
 
-    From then on `get_extra_info("peername")` is the client that the header announced.
+    From then on `get_extra_info("peername")` is the client that the header announced; before that,
+    it is not known.
     """
 
     def __init__(self, upper: asyncio.BaseProtocol) -> None:
@@ -28,7 +29,7 @@ class AnnouncedLayer(Layer):
         self._client: tuple[str, int] | None = None
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name == "peername" and self._client is not None:
+        if name == "peername" and (self._client is not None or not self.is_ready):
             return self._client
         return super().get_extra_info(name, default)
 
@@ -37,7 +38,7 @@ class AnnouncedLayer(Layer):
         try:
             header = decode_proxy_header(data)
         except ProxyHeaderInvalid as error:
-            LOG.info("closing %s: %s", peer_of(self), error)
+            LOG.info("closing %s: %s", peer_of(self._lower), error)
             self.abort()
             return
         if header is None:

@@ -12,6 +12,7 @@ from gateway.errors import PenstockError
 from gateway.server.listeners.addresses import join_address
 from gateway.server.listeners.announced import AnnouncedLayer
 from gateway.server.listeners.connect_rate import ConnectRate, Refusal
+from gateway.server.listeners.explanations import Explanation, Explanations
 from gateway.server.listeners.handshakes import Handshakes
 from gateway.server.listeners.tls import TlsLayer
 from gateway.server.listeners.tls_files import TlsFiles
@@ -44,6 +45,7 @@ class Listeners:
         self.handshakes = Handshakes(options.handshakes_max, clock)
         self.tls_files: list[TlsFiles] = []
         self._half_frames: HalfFrames | None = None
+        self.explanations = Explanations(clock)
         self._refusal = Refusal()
         self._servers: list[asyncio.Server] = []
         self._is_renewal_wanted = asyncio.Event()
@@ -93,8 +95,16 @@ class Listeners:
             build = self._over_tls(TlsFiles(listener.tls), build)
         if listener.proxy_protocol:
             build = _behind_a_balancer(build)
-        rate, refusal = self.connect_rate, self._refusal
-        return lambda: build() if rate.admit() else refusal
+        is_bare = not (listener.kind == "ws" or listener.tls or listener.proxy_protocol)
+        refuse = self._explain if is_bare else lambda: self._refusal
+        rate = self.connect_rate
+        return lambda: build() if rate.admit() else refuse()
+
+    def _explain(self) -> asyncio.Protocol:
+        """What a connection beyond the rate meets where MQTT is spoken at once."""
+        if not self.explanations.has_room:
+            return self._refusal
+        return Explanation(self.explanations, self.connect_rate.spread_s)
 
     def _over_tls(self, files: TlsFiles, build: Build) -> Build:
         self.tls_files.append(files)
@@ -121,6 +131,7 @@ class Listeners:
         if self._half_frames is not None:
             self._half_frames.sweep()
         self.connect_rate.tell()
+        self.explanations.sweep()
         self.handshakes.tell()
 
     def renew(self) -> None:

@@ -100,8 +100,8 @@ class ScriptedStore(MemoryStore):
 class Pipe(asyncio.Transport):
     """A transport into memory, whose other end reads when a test says so."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, peer=None):
+        super().__init__({"peername": peer})
         self.protocol = None
         self.written = b""
         self.high = 1 << 30
@@ -154,9 +154,9 @@ class Pipe(asyncio.Transport):
 class Client:
     """The far end of a connection: it encodes what a test says and decodes what it hears."""
 
-    def __init__(self, server, version=ProtocolVersion.V5):
+    def __init__(self, server, version=ProtocolVersion.V5, peer=None):
         self.version = version
-        self.pipe = Pipe()
+        self.pipe = Pipe(peer)
         self.connection = Connection(server.hub)
         self.pipe.protocol = self.connection
         self.connection.connection_made(self.pipe)

@@ -63,3 +63,18 @@ def test_a_refused_connection_is_closed_at_once_and_not_answered():
         wire.connect(refusal)
         assert wire.was_aborted
         assert not wire.written
+
+
+def test_the_more_are_refused_the_longer_they_are_spread():
+    rate = ConnectRate(2, ManualClock())
+    assert rate.spread_s == 10
+    for _ in range(102):
+        rate.admit()
+    rate.tell()
+    assert rate.spread_s == 200
+    for _ in range(10_000):
+        rate.admit()
+    rate.tell()
+    assert rate.spread_s == 300
+    rate.tell()
+    assert rate.spread_s == 10
