@@ -88,14 +88,14 @@ class Account:
                 self.altered[self.digests[seq]] = seq
 
     def sent(self, seq: int, *, is_repeat: bool) -> None:
-        if is_repeat:
-            self.tally.repeats += 1
-            return
-        self.tally.published += 1
-        self._mark(seq, SENT)
         if self._keeps_readings and not self.places[seq]:
             self._sent += 1
             self.places[seq] = self._sent
+        if is_repeat:
+            self.tally.repeats += 1
+        else:
+            self.tally.published += 1
+            self._mark(seq, SENT)
 
     def acknowledged(self, seq: int, latency_ms: int) -> None:
         self.tally.acknowledged += 1

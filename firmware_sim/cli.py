@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from firmware_sim.report import (
 )
 from firmware_sim.runtime import allow_connections, run_to_end, stop_on_signal
 from firmware_sim.scenario import DEVICES_MAX, RATE_HZ_MAX, Scenario
+from firmware_sim.server_child import ServerChild, ServerPlan
 from firmware_sim.switchboard import RunClock
 from firmware_sim.verification import WitnessStand, settle_with_log
 from gateway.clock import SystemClock
@@ -74,6 +77,12 @@ def run(
     ),
     stream: str = typer.Option("telemetry", help="With --data: the stream that takes the topics."),
     drain: str = typer.Option("30s", help="How long to wait for acknowledgements at the end."),
+    server: str | None = typer.Option(
+        None, help="Start this server for the run, such as 'penstock serve --port 1884'."
+    ),
+    kill_every: str | None = typer.Option(
+        None, help="With --server: kill it (SIGKILL) every so often, and start it again."
+    ),
     username: str | None = USERNAME,
     password: str | None = PASSWORD,
     protocol: str = PROTOCOL,
@@ -90,25 +99,69 @@ def run(
         drain_ms=_seconds(drain, "drain"),
         keeps_readings=verify,
     )
-    _check(fleet_plan, options, data)
+    _check(fleet_plan, options, data, is_made=server is not None)
     target = Target(host, port, _version(protocol), username, password)
+    child = _server(server, kill_every, target)
     with choose_report(as_json=as_json) as report:
-        is_good = run_to_end(_run(fleet_plan, options, target, (data, stream), report))
+        backstage = Backstage(data, stream, child)
+        running = _run(fleet_plan, options, target, backstage, report)
+        is_good = run_to_end(running if child is None else _run_with(child, options, running))
     if not is_good:
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Backstage:
+    """What is known of the server beyond its address: its log, and the process if it is ours."""
+
+    data_dir: Path | None
+    stream: str
+    child: ServerChild | None
+
+
+def _server(command: str | None, kill_every: str | None, target: Target) -> ServerChild | None:
+    if command is None:
+        if kill_every is not None:
+            raise typer.BadParameter(
+                "it kills the server of --server; add --server", param_hint="--kill-every"
+            )
+        return None
+    every_ms = 0 if kill_every is None else _seconds(kill_every, "kill-every")
+    return ServerChild(ServerPlan(command, target.host, target.port, every_ms))
+
+
+async def _run_with(
+    child: ServerChild, options: RunOptions, running: Coroutine[Any, Any, bool]
+) -> bool:
+    """Run while the server is killed and started again; it stops when all is settled."""
+    try:
+        await child.start()
+    except BaseException:
+        running.close()
+        raise
+    try:
+        async with asyncio.TaskGroup() as group:
+            killing = group.create_task(child.keep_killing(options.duration_ms))
+            is_good = await running
+            killing.cancel()
+    except* SimulationFailed as failed:
+        raise failed.exceptions[0] from None
+    finally:
+        await child.stop()
+    return is_good
 
 
 async def _run(
     scenario: Scenario,
     options: RunOptions,
     target: Target,
-    log: tuple[Path | None, str],
+    backstage: Backstage,
     report: Report,
 ) -> bool:
     """Run a fleet, settle its account, and say whether all is well."""
     clock = RunClock(SystemClock())
     fleet = Fleet(scenario, options, target, clock)
-    data_dir, stream = log
+    data_dir = backstage.data_dir
     stand = None
     if options.keeps_readings and data_dir is None:
         stand = WitnessStand(fleet, target, clock)
@@ -122,8 +175,11 @@ async def _run(
     if stand is not None:
         verdict = await stand.end()
     elif options.keeps_readings and data_dir is not None:
-        verdict = await settle_with_log(fleet, data_dir, stream)
+        verdict = await settle_with_log(fleet, data_dir, backstage.stream)
     values = {"scenario": scenario.name, "seed": options.seed, **values_of(final)}
+    if backstage.child is not None:
+        values["kills"] = backstage.child.kills
+        title += f", server killed {backstage.child.kills} times"
     return _conclude(final, verdict, title, values, report)
 
 
@@ -230,13 +286,13 @@ def _usage_errors() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-def _check(scenario: Scenario, options: RunOptions, data: Path | None) -> None:
+def _check(scenario: Scenario, options: RunOptions, data: Path | None, *, is_made: bool) -> None:
     """Refuse what can't work before anything is started."""
     if data is not None and not options.keeps_readings:
         raise typer.BadParameter(
             "it says where the log is for --verify; add --verify", param_hint="--data"
         )
-    if data is not None and not data.is_dir():
+    if data is not None and not is_made and not data.is_dir():
         raise SimulationFailed(f"no data directory at {data}")
     readings = scenario.readings_max(options.devices, options.duration_ms)
     if options.keeps_readings and readings > READINGS_MAX:

@@ -63,7 +63,7 @@ class BruteForce:
         sent = []
         for word, topic, seq in steps:
             self.happened[topic, seq].append(word)
-            if word == "sent" and (topic, seq) not in sent:
+            if word in {"sent", "again"} and (topic, seq) not in sent:
                 sent.append((topic, seq))
             if word == "stored":
                 is_sent = (topic, seq) in sent

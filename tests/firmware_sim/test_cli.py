@@ -14,6 +14,7 @@ from firmware_sim.loader import shipped_scenarios
 from firmware_sim.sink import Sink
 from gateway.mqtt import ReasonCode
 from tests.firmware_sim.sink_server import SinkServer
+from tests.harness.gateway_process import free_port
 
 
 def run(*arguments):
@@ -127,3 +128,28 @@ def test_a_verification_that_can_not_work_is_refused_before_it_starts(arguments,
 def test_a_missing_recording_is_an_error():
     result = run("replay", "/nowhere.csv", "--topic", "t")
     assert "/nowhere.csv: can't be read" in str(result.exception)
+
+
+async def test_a_gateway_that_is_killed_loses_nothing_and_the_summary_counts_the_kills(tmp_path):
+    port = free_port()
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "firmware_sim", "run", "chaos", "--devices", "20",
+        "--duration", "5", "--verify", "--data", str(tmp_path), "--port", str(port), "--json",
+        "--kill-every", "2s",
+        "--server", f"{sys.executable} -m gateway.cli serve --data {tmp_path} --port {port}",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    output, _ = await command.communicate()
+    summary = orjson.loads(output.splitlines()[-1])
+    assert command.returncode == 0
+    assert 1 <= summary["kills"] <= 2
+    account = summary["account"]
+    assert account["missing"] == account["strangers"] == account["disordered"] == 0
+    assert account["acknowledged"] == account["taken"] > 100
+
+
+def test_killing_needs_a_server_of_our_own():
+    result = run("run", "demo", "--kill-every", "2s")
+    assert result.exit_code == 2
+    assert "--server" in result.output

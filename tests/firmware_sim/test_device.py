@@ -254,6 +254,13 @@ def test_readings_that_were_held_back_come_all_and_the_device_is_to_blame_for_th
     assert stored(script).disordered == 0
 
 
+def test_a_copy_may_overtake_its_original_by_a_fault_of_the_device():
+    faults = [fault(FaultKind.REORDER, 10_000, 3_000), fault(FaultKind.DUPLICATE, 10_000, 4_000)]
+    script = ended(DeviceScript(faults, link=ROOMY))
+    assert script.account.tally.repeats > 50
+    assert stored(script).disordered == 0
+
+
 def test_a_server_that_swaps_two_records_is_to_blame():
     script = ended(DeviceScript([fault(FaultKind.REORDER, 10_000, 3_000)], link=ROOMY))
     script.payloads[40], script.payloads[41] = script.payloads[41], script.payloads[40]
