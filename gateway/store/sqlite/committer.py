@@ -46,6 +46,7 @@ from gateway.store.protocol import Appended
 from gateway.store.recent import Recent, memory_bytes
 from gateway.store.sqlite.catalog import Catalog, load_catalog
 from gateway.store.sqlite.connections import (
+    CHECKPOINT_PAGES,
     close_quietly,
     closed_on_error,
     connect_writer,
@@ -53,7 +54,7 @@ from gateway.store.sqlite.connections import (
     unavailable,
 )
 from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
-from gateway.store.sqlite.reserve import DiskReserve
+from gateway.store.sqlite.reserve import DiskReserve, free_bytes
 from gateway.store.sqlite.rows import BatchRow
 
 INLINE_BYTES_MAX = 32 << 10
@@ -61,6 +62,7 @@ REOPEN_PAUSE_MIN_S = 0.05
 REOPEN_PAUSE_MAX_S = 5.0
 VERDICT_S_MAX = 2.0
 ROOM_PAUSE_S = 1.0
+OPENING_BYTES = 128 << 10
 Mend = Callable[[StoreDamaged], Awaitable[None]]
 StoreErrorT = TypeVar("StoreErrorT", bound=StoreError)
 UNENCODABLE = (TypeError, ValueError, OverflowError)
@@ -105,8 +107,10 @@ class Committer:
         """
         try:
             await self._connect()
-        except StoreFull:
-            self._reserve.give_up()
+        except StoreUnavailable:
+            # A disk without any room can't even be read beside others.
+            if free_bytes(self._path.parent) > OPENING_BYTES or not self._reserve.give_up():
+                raise
             await self._connect()
         self._is_full = not self._reserve.take()
         self._task = asyncio.create_task(self._run(), name="store committer")
@@ -351,6 +355,7 @@ class Committer:
             try:
                 if is_suspect:
                     await empty_wal(connection, self._path)
+                await self._bound_wal(connection)
                 catalog = await load_catalog(connection)
             except sqlite3.Error as error:
                 raise unavailable(error, self._path) from error
@@ -363,6 +368,18 @@ class Committer:
         self.recent.reset(catalog.commit_no)
         self._connection = connection
         self._is_synced = True
+
+    async def _bound_wal(self, connection: aiosqlite.Connection) -> None:
+        """Keep the WAL so short that the reserve has room for what it holds, when that counts."""
+        if not self._options.reserve_bytes:
+            return
+        page_bytes = await read_pragma(connection, "page_size")
+        pages = min(self._options.reserve_bytes // 2 // page_bytes, CHECKPOINT_PAGES)
+        await connection.execute_fetchall(f"PRAGMA wal_autocheckpoint = {pages}")
+        if self._is_full:
+            # Its content in the main file takes up less than it gives back.
+            with contextlib.suppress(StoreUnavailable, sqlite3.Error):
+                await empty_wal(connection, self._path)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import aiosqlite
 
 from gateway.errors import (
+    StoreDamaged,
     StoreError,
     StoreFull,
     StoreNotWritable,
@@ -30,21 +31,28 @@ CHECKPOINT_PAGES = 4000
 WAL_BYTES_KEPT = 64 << 20
 STATEMENTS_CACHED = 256
 NOT_WRITABLE_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
+DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 PRIMARY_CODE = 0xFF
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
+# Some builds of SQLite fill what is deleted with zeros: retention would wear the flash twice.
 WRITER_PRAGMAS = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
     PRAGMA journal_size_limit = {WAL_BYTES_KEPT};
     PRAGMA temp_store = MEMORY;
+    PRAGMA secure_delete = OFF;
 """
 
 
 def unavailable(error: sqlite3.Error, path: Path) -> StoreUnavailable:
     """Say an engine's error in our words: StoreFull where room is what is missing."""
+    if primary_code(error) in DAMAGED_CODES:
+        return StoreDamaged(
+            f"{path} is damaged: {error}; start its gateway again to save what can be read"
+        )
     if primary_code(error) == sqlite3.SQLITE_FULL or "disk is full" in str(error):
         return StoreFull(f"no room for {path}: {error}; free some space, nothing was lost")
     return StoreUnavailable(f"can't use {path}: {error}")
@@ -206,8 +214,9 @@ async def close_quietly(connection: aiosqlite.Connection) -> None:
 class ReadConnection:
     """A reading connection that is opened when first used, and anew after an error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_damage: Callable[[StoreDamaged], None] | None = None) -> None:
         self._path = path
+        self._on_damage = on_damage
         self._connection: aiosqlite.Connection | None = None
         self._frozen_look: tuple[int, int, bool] | None = None
         self._is_closed = False
@@ -227,8 +236,16 @@ class ReadConnection:
         except sqlite3.Error as error:
             if self._connection is connection:
                 await self._drop()
-            raise unavailable(error, self._path) from error
+            failure = unavailable(error, self._path)
+            if self._on_damage is not None and isinstance(failure, StoreDamaged):
+                self._on_damage(failure)
+            raise failure from error
         return cast(list[tuple[Any, ...]], rows)
+
+    async def renew(self) -> None:
+        """Open the file anew when it is next read: another has taken its place."""
+        async with self._opening:
+            await self._drop()
 
     async def close(self) -> None:
         async with self._opening:

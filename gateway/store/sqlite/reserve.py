@@ -41,10 +41,12 @@ class DiskReserve:
             return False
         return True
 
-    def give_up(self) -> None:
-        """Let control data have the room."""
+    def give_up(self) -> bool:
+        """Let control data have the room; return whether there was any."""
         with contextlib.suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            self._path.unlink()
+            return True
+        return False
 
 
 def free_bytes(directory: Path) -> int:
