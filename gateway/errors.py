@@ -84,6 +84,10 @@ class StoreFull(StoreUnavailable):
     """There is no room for another batch; it may be repeated when space has returned."""
 
 
+class StoreDamaged(StoreUnavailable):
+    """The file is broken; whoever writes it sets it aside and goes on with what can be saved."""
+
+
 class StoreInUse(StoreError):
     """Another gateway has this data directory open."""
 
@@ -114,3 +118,7 @@ class OffsetOutOfRange(StoreError):
 
 class MemberFenced(StoreError):
     """A consumer's generation is over: its partitions belong to another member now."""
+
+
+class GroupRefused(StoreError):
+    """A consumer group can't be joined, moved or removed that way; the message says what can."""

@@ -71,6 +71,10 @@ class Membership:
         """Whether nobody has a seat."""
         return not self._seats
 
+    def knows(self, member: str) -> bool:
+        """Whether a member has a seat."""
+        return member in self._names
+
     def seats(self) -> list[Seated]:
         """Every seat, by name."""
         return [

@@ -9,12 +9,13 @@ import pytest
 
 from gateway.store import StreamSpec, StreamStore
 from tests.gateway.store.building import STREAM
+from tests.gateway.store.group_contract import WorkContract
 from tests.gateway.store.log_contract import LogContract
 from tests.gateway.store.reader_contract import ReaderContract
 from tests.gateway.store.state_contract import StateContract
 
 
-class StoreContract(LogContract, ReaderContract, StateContract):
+class StoreContract(LogContract, ReaderContract, StateContract, WorkContract):
     """Subclasses bring a fixture `store`: an open engine without streams, closed afterwards."""
 
     @pytest.fixture
