@@ -119,7 +119,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio's, so only the type checker can be told.
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=self._hub.options.outbox_bytes_max)
+        # The other half is for messages that are held while the socket takes nothing.
+        self.transport.set_write_buffer_limits(high=self._hub.options.outbox_bytes_max // 2)
         self._hub.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

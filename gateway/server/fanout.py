@@ -31,6 +31,8 @@ LOG = logging.getLogger(__name__)
 TERMS_BYTES = 250
 TERMS_BYTES_MAX = 64 << 20
 YIELD_EVERY = 500
+# What one subscriber may be given before it is asked whether its socket takes it.
+UNWRITTEN_BYTES_MAX = 256 << 10
 NOBODY: Mapping[Subscriber, Terms] = {}
 
 
@@ -103,12 +105,17 @@ class Fanout:
         stream, partition = batch.stream, batch.partition
         offset = batch.base_offset
         terms_of = self.terms_of
+        unwritten_bytes = 0
         for run in batch.runs:
             for index, origin in enumerate(run.origins):
                 terms_by_subscriber = terms_of(origin.topic)
                 if terms_by_subscriber:
                     message = self.message(run, index)
                     if message is not None:
+                        unwritten_bytes += len(message.payload)
+                        if unwritten_bytes > UNWRITTEN_BYTES_MAX:
+                            unwritten_bytes = 0
+                            self._flush()
                         position = Position(stream, partition, offset, message.qos)
                         self._give(message, terms_by_subscriber, run.client, position)
                 offset += 1
@@ -144,7 +151,7 @@ class Fanout:
                 terms = own
             if subscriber.is_clogged:
                 if message.qos == 0 or terms.qos == 0:
-                    subscriber.delivery.dropped += 1
+                    subscriber.hold(message, terms, position)
                 else:
                     self._leave_tail(subscriber, position)
             elif subscriber.delivery.offer(message, terms, position):

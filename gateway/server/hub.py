@@ -191,7 +191,10 @@ class Hub:
 
     def attach(self, connection: Connection) -> None:
         """Make a connection that was just accepted a reader of the log."""
-        subscriber = Subscriber(connection.session, connection.deliver, self.sessions.save)
+        held_bytes_max = self.options.outbox_bytes_max // 2
+        subscriber = Subscriber(
+            connection.session, connection.deliver, self.sessions.save, held_bytes_max
+        )
         subscriber.abort = connection.abort
         connection.subscriber = subscriber
         state = subscriber.state

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
-from gateway.session import Delivery, Session, SessionState
+from gateway.session import Delivery, Outgoing, Position, Session, SessionState, Terms
 
 Slot = tuple[str, int]
+HELD_BYTES_MAX = 2 << 20
 Save = Callable[[SessionState, Callable[[], None]], None]
 
 
@@ -16,12 +18,20 @@ class Subscriber:
 
     At the tail (`is_live`), the fan-out pushes to it. When its window or its socket is full it
     leaves the tail: `positions` then says where it stands, and its own task reads the log from
-    there until it has reached the tail again. `replays` are the subscriptions that are still being
+    there until it has reached the tail again. Messages of QoS 0 have no place to go back to: while
+    the socket takes nothing they are held, the newest up to `held_bytes_max`, and older ones are
+    dropped. `replays` are the subscriptions that are still being
     served history, each with the positions that it has reached. `is_dirty` says that the saved
     state is behind.
     """
 
-    def __init__(self, session: Session, write: Callable[[bytes], None], save: Save) -> None:
+    def __init__(
+        self,
+        session: Session,
+        write: Callable[[bytes], None],
+        save: Save,
+        held_bytes_max: int = HELD_BYTES_MAX,
+    ) -> None:
         self.client_id = session.client_id
         self.state: SessionState = session.state
         self.delivery = Delivery(
@@ -46,6 +56,9 @@ class Subscriber:
         self.abort: Callable[[], object] = lambda: None
         self.on_room: list[Callable[[], object]] = []
         self._unsaved: list[list[bytes]] = []
+        self._held: deque[bytes] | None = None
+        self._held_bytes = 0
+        self._held_bytes_max = held_bytes_max
 
     def flush(self) -> None:
         """Write everything that waits in the outbox; behind what has to be saved first."""
@@ -66,6 +79,25 @@ class Subscriber:
 
     def _write_saved(self) -> None:
         self._write(b"".join(self._unsaved.pop(0)))
+
+    def hold(self, message: Outgoing, terms: Terms, position: Position) -> None:
+        """Keep a message of QoS 0 until the socket takes bytes again, at the cost of older ones."""
+        packet = self.delivery.packet_to_hold(message, terms, position)
+        if not packet:
+            return
+        held = self._held = deque() if self._held is None else self._held
+        held.append(packet)
+        self._held_bytes += len(packet)
+        while self._held_bytes > self._held_bytes_max:
+            self._held_bytes -= len(held.popleft())
+            self.delivery.dropped += 1
+
+    def _release_held(self) -> None:
+        if self._held is not None:
+            self.delivery.outbox[:0] = self._held
+            self._held = None
+            self._held_bytes = 0
+            self.flush()
 
     def leave_tail(self) -> None:
         """Read the log by itself from now on."""
@@ -89,6 +121,8 @@ class Subscriber:
     def unclog(self) -> None:
         """The socket takes bytes again."""
         self.is_clogged = False
+        # Older than whatever the log still has for this client.
+        self._release_held()
         self._tell_room()
 
     def resume(self) -> None:

@@ -257,6 +257,18 @@ class Delivery:
         self.outbox += (before, packet_id, after)
         return True
 
+    def packet_to_hold(self, message: Outgoing, terms: Terms, position: Position) -> bytes:
+        """Encode a message of QoS 0 that may yet be dropped; nothing if it is too large.
+
+        It makes no topic alias: what is dropped must not be what makes an alias known.
+        """
+        waiting, self.outbox = self.outbox, []
+        topic_alias_maximum, self._topic_alias_maximum = self._topic_alias_maximum, 0
+        self.offer(message, terms, position)
+        self._topic_alias_maximum = topic_alias_maximum
+        packet, self.outbox = b"".join(self.outbox), waiting
+        return packet
+
     def _alias_of(self, topic: bytes) -> bytes:
         """The topic alias property for a topic: the one it has, a new one, or none any more.
 

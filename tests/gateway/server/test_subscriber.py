@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -24,12 +25,14 @@ PLAIN = Terms(2, no_local=False, retain_as_published=False, subscription_ids=b""
 def make():
     """Build a subscriber; what it writes and saves is in its `written` and `saves`."""
 
-    def build(expiry_ms=None, in_flight_max=10):
+    def build(expiry_ms=None, in_flight_max=10, held_bytes_max=1_000):
         session = Session(SessionOptions(in_flight_max=in_flight_max), "auto")
         session.handle(Connect("c"))
         session.handle(Opened(SessionState("c", expiry_ms), False))
         written, saves = [], []
-        made = Subscriber(session, written.append, lambda _, done: saves.append(done))
+        made = Subscriber(
+            session, written.append, lambda _, done: saves.append(done), held_bytes_max
+        )
         made.written, made.saves = written, saves
         return made
 
@@ -145,3 +148,50 @@ async def test_leaving_ends_everything_that_works_for_a_client(make):
     assert all(task.cancelled() for task in tasks)
     await turn()
     assert subscriber.tasks == set()
+
+
+def hold(subscriber, payload):
+    message = Outgoing(b"t", payload, 0, b"", 0)
+    subscriber.hold(message, PLAIN, Position("s", 0, 0, 0))
+
+
+async def test_what_is_held_is_written_when_the_socket_takes_bytes_again(make):
+    subscriber = make()
+    subscriber.clog()
+    hold(subscriber, b"first")
+    hold(subscriber, b"second")
+    assert subscriber.written == []
+    subscriber.unclog()
+    (written,) = subscriber.written
+    assert written.index(b"first") < written.index(b"second")
+    subscriber.unclog()
+    assert len(subscriber.written) == 1
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_the_newest_messages_are_held_and_the_others_counted(make, seed):
+    rng = random.Random(seed)
+    subscriber = make(held_bytes_max=1_000)
+    subscriber.clog()
+    payloads = [b"%03d" % number + b"x" * rng.randrange(300) for number in range(60)]
+    for payload in payloads:
+        hold(subscriber, payload)
+    sizes = [len(Outgoing(b"t", one, 0, b"", 0).parts(5, 0, b"")[0]) for one in payloads]
+    kept = 0
+    while sum(sizes[len(sizes) - kept - 1 :]) <= 1_000:
+        kept += 1
+    assert subscriber.delivery.dropped == 60 - kept
+    subscriber.unclog()
+    written = b"".join(subscriber.written)
+    assert written.endswith(payloads[-1])
+    assert [one for one in payloads if one in written][-kept:] == payloads[60 - kept :]
+    assert len(written) == sum(sizes[60 - kept :])
+
+
+async def test_a_message_larger_than_what_may_be_held_is_dropped(make):
+    subscriber = make(held_bytes_max=100)
+    subscriber.clog()
+    hold(subscriber, b"x" * 200)
+    assert subscriber.delivery.dropped == 1
+    subscriber.unclog()
+    assert subscriber.written == []

@@ -436,3 +436,22 @@ def test_a_refused_message_of_qos_2_is_over(connected):
     script.session.state.in_flight = {b"\x00\x01": position(2)}
     assert script.feed(Pubrec(1, ReasonCode.QUOTA_EXCEEDED)) == [Resume()]
     assert (script.sent, script.session.state.unacknowledged) == ([], 0)
+
+
+# Held
+
+
+def test_a_message_that_may_be_dropped_makes_no_alias():
+    made = Delivery(SessionState("c"), V5, 10, None, topic_alias_maximum=5)
+    held = made.packet_to_hold(message(qos=0), PLAIN, place(qos=0))
+    packet, _ = decode_packet(held, 0, V5, 1 << 28, Sender.SERVER)
+    assert (packet.topic, packet.properties.topic_alias) == ("t", None)
+    assert made.outbox == []
+    made.offer(message(qos=0), PLAIN, place(qos=0))
+    assert sent(made)[0].properties.topic_alias == 1
+
+
+def test_what_is_too_large_is_not_held_either():
+    made = delivery(packet_bytes_max=20)
+    assert made.packet_to_hold(message(b"x" * 50, 0), PLAIN, place(qos=0)) == b""
+    assert made.dropped == 1
