@@ -29,6 +29,7 @@ from firmware_sim.report import (
     values_of,
     verdict_pairs,
 )
+from firmware_sim.retelling import NOW, Retelling
 from firmware_sim.runtime import allow_connections, run_to_end, stop_on_signal
 from firmware_sim.scenario import DEVICES_MAX, RATE_HZ_MAX, Scenario
 from firmware_sim.server_child import ServerChild, ServerPlan
@@ -210,6 +211,13 @@ def replay_recording(
     port: int = PORT,
     time_column: str = typer.Option("timestamp", help="The column that holds the event time."),
     speed: str = typer.Option("max", help="'max', or xN: N times as fast as recorded."),
+    field: list[str] | None = typer.Option(
+        None, help="Publish only this column, as column or column=name; may be repeated."
+    ),
+    shift: str = typer.Option(
+        "0s", help="Move every time: 'now' begins now, or a duration such as 1h or -30m."
+    ),
+    loop: int = typer.Option(1, min=0, help="How often to play it; 0 is until Ctrl-C."),
     qos: int = typer.Option(1, min=0, max=1, help="MQTT quality of service."),
     client_id: str | None = typer.Option(None, help="MQTT client identifier."),
     window: int = typer.Option(100, min=1, max=10_000, help="Most unacknowledged rows at a time."),
@@ -228,8 +236,9 @@ def replay_recording(
         give_up_ms=_seconds(give_up, "give-up"),
     )
     target = Target(host, port, _version(protocol), username, password)
-    recording = Recording(file, topic, time_column)
-    replay = Replay(recording, options, target, RunClock(SystemClock()))
+    recording = Recording(file, topic, time_column, _fields(field))
+    retelling = Retelling(loop, _shift(shift))
+    replay = Replay(recording, options, target, RunClock(SystemClock()), retelling)
     with choose_report(as_json=as_json) as report:
         is_good = run_to_end(_replay(replay, f"{file.name} to {topic}", report))
     if not is_good:
@@ -313,6 +322,29 @@ def _seconds(text: str, name: str) -> int:
             f"'{text}' is not a duration above zero (write 30, 30s, 5m)", param_hint=f"--{name}"
         )
     return duration_ms
+
+
+def _fields(texts: list[str] | None) -> dict[str, str] | None:
+    """Read `column` and `column=name`; None when every column is wanted."""
+    if not texts:
+        return None
+    pairs = [text.partition("=") for text in texts]
+    fields = {column: name or column for column, _, name in pairs}
+    if len(set(fields.values())) != len(texts):
+        raise typer.BadParameter("two columns for one name, or one twice", param_hint="--field")
+    return fields
+
+
+def _shift(text: str) -> int | str:
+    """Read `now`, or a duration with or without a minus sign, as milliseconds."""
+    shift_ms = parse_duration_ms(text.removeprefix("-"))
+    if text == NOW:
+        return NOW
+    if shift_ms is None:
+        raise typer.BadParameter(
+            f"'{text}' is neither 'now' nor a duration (write 1h, -30m)", param_hint="--shift"
+        )
+    return -shift_ms if text.startswith("-") else shift_ms
 
 
 def _speed(text: str) -> float | None:

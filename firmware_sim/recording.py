@@ -61,9 +61,19 @@ class Survey(NamedTuple):
 class Recording:
     """A file of events, read from its beginning as often as needed, a row at a time."""
 
-    def __init__(self, path: Path, topic_template: str, time_column: str) -> None:
-        """`topic_template` may name columns in braces, as in ``plant/{machine}/temperature``."""
+    def __init__(
+        self,
+        path: Path,
+        topic_template: str,
+        time_column: str,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        """`topic_template` may name columns in braces, as in ``plant/{machine}/temperature``.
+
+        With `fields` the payload has only these columns, each under the name that it maps to.
+        """
         self.path = path
+        self._fields = fields
         self._time_column = time_column
         self._topic_template = topic_template
         try:
@@ -91,8 +101,8 @@ class Recording:
             raise RecordingInvalid(f"{self.path}: holds no rows")
         return Survey(count, first_ms, last_ms)
 
-    def rows(self) -> Iterator[Row]:
-        """Every row, in the file's order.
+    def rows(self, shift_ms: int = 0) -> Iterator[Row]:
+        """Every row, in the file's order, its time moved by `shift_ms`.
 
         Raises:
             RecordingInvalid: the file can't be read, or a row is wrong.
@@ -104,19 +114,19 @@ class Recording:
         try:
             with _open(self.path) as text:
                 for line_no, cells in read(text, self.path):
-                    yield self._row(line_no, cells)
+                    yield self._row(line_no, cells, shift_ms)
         except UnicodeDecodeError as error:
             raise RecordingInvalid(f"{self.path}: is not UTF-8 text: {error.reason}") from error
         except (OSError, EOFError, zlib.error) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise RecordingInvalid(f"{self.path}: can't be read: {why}") from error
 
-    def _row(self, line_no: int, cells: dict[str, Cell]) -> Row:
+    def _row(self, line_no: int, cells: dict[str, Cell], shift_ms: int) -> Row:
         where = f"{self.path}:{line_no}"
         if self._time_column not in cells:
             hint = did_you_mean(self._time_column, cells) or f"; it has {', '.join(cells)}"
             raise RecordingInvalid(f"{where}: no time column '{self._time_column}'{hint}")
-        if TIME_FIELD in cells and self._time_column != TIME_FIELD:
+        if TIME_FIELD in (self._fields or cells) and self._time_column != TIME_FIELD:
             raise RecordingInvalid(
                 f"{where}: the column '{TIME_FIELD}' would be overwritten by the event time; "
                 f"if it is the time, say --time-column {TIME_FIELD}"
@@ -127,9 +137,21 @@ class Recording:
                 f"{where}: '{cells[self._time_column]}' is not a time "
                 "(write 2013-12-02 21:15:00, an ISO time, or seconds or milliseconds since 1970)"
             )
-        cells[TIME_FIELD] = time_ms
+        time_ms += shift_ms
         topic = self._topic(cells, where) if self._topic_columns else self._topic_template
+        if self._fields is not None:
+            cells = self._pick(cells, where)
+        cells[TIME_FIELD] = time_ms
         return Row(time_ms, topic, orjson.dumps(cells))
+
+    def _pick(self, cells: Mapping[str, Cell], where: str) -> dict[str, Cell]:
+        picked: dict[str, Cell] = {}
+        for column, field in (self._fields or {}).items():
+            if column not in cells:
+                hint = did_you_mean(column, cells) or f"; it has {', '.join(cells)}"
+                raise RecordingInvalid(f"{where}: no column '{column}' for a field{hint}")
+            picked[field] = cells[column]
+        return picked
 
     def _topic(self, cells: Mapping[str, Cell], where: str) -> str:
         for name in self._topic_columns:

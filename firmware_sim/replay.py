@@ -11,10 +11,12 @@ from firmware_sim.failures import SimulationFailed
 from firmware_sim.line import Phase
 from firmware_sim.player import Player
 from firmware_sim.recording import Recording, Survey
+from firmware_sim.retelling import Retelling
 from firmware_sim.switchboard import RunClock, Switchboard
 
 PROGRESS_S = 1.0
 GOODBYE_S = 5.0
+ONCE = Retelling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,12 @@ class Replay:
     """One recording on its way to one server."""
 
     def __init__(
-        self, recording: Recording, options: ReplayOptions, target: Target, clock: RunClock
+        self,
+        recording: Recording,
+        options: ReplayOptions,
+        target: Target,
+        clock: RunClock,
+        retelling: Retelling = ONCE,
     ) -> None:
         """Check every row of the recording before any of them is sent.
 
@@ -62,8 +69,9 @@ class Replay:
         """
         self.survey: Survey = recording.survey()
         self.options = options
+        self._retelling = retelling
         self.player = Player(
-            recording.rows(),
+            retelling.tell(recording, self.survey, clock.now_ms()),
             target.line_options(options.client_id),
             qos=options.qos,
             window=options.window,
@@ -129,10 +137,11 @@ class Replay:
     def progress(self) -> ReplayProgress:
         """Where the replay stands now."""
         tally = self.player.tally
+        rows = self._retelling.rows(self.survey)
         p50_ms, p99_ms = tally.latency.percentiles_ms((0.5, 0.99))
         return ReplayProgress(
             elapsed_ms=self._clock.now_ms() - self._start_ms,
-            rows=self.survey.rows,
+            rows=tally.published if rows is None else rows,
             published=tally.published,
             acknowledged=tally.acknowledged,
             repeats=tally.repeats,

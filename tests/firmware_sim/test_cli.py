@@ -68,6 +68,20 @@ async def test_a_replay_shows_its_result(tmp_path):
     assert [taken.topic for taken in server.sink.taken] == ["a/b", "a/b"]
 
 
+async def test_a_replay_may_be_moved_repeated_and_cut_down_to_some_columns(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("timestamp,a,b\n1000000,5,x\n1000010,6,y\n")
+    async with SinkServer() as server:
+        status, output, _ = await run_beside(
+            server, "replay", path, "--topic", "t", "--loop", 2, "--shift", "-10s", "--field", "a=v"
+        )
+    assert status == 0
+    assert "4 of 4" in output
+    assert [orjson.loads(taken.payload) for taken in server.sink.taken] == [
+        {"v": value, "ts": 999_990_000 + 10_000 * step} for step, value in enumerate((5, 6, 5, 6))
+    ]
+
+
 def test_an_absent_server_is_an_error():
     result = run("run", "demo", "--port", 1)
     assert isinstance(result.exception, ServerAbsent)
@@ -104,6 +118,9 @@ def test_every_error_of_a_scenario_file_is_a_line_and_wrong_usage(tmp_path):
         (("replay", "x.csv", "--topic", "t", "--speed", "x-1"), "'x-1' is neither"),
         (("replay", "x.csv", "--topic", "t", "--qos", "2"), "less than or equal to 1"),
         (("replay", "x.csv"), "Missing option '--topic'"),
+        (("replay", "x.csv", "--topic", "t", "--shift", "soon"), "'soon' is neither 'now' nor"),
+        (("replay", "x.csv", "--topic", "t", "--field", "a", "--field", "b=a"), "two columns for"),
+        (("replay", "x.csv", "--topic", "t", "--loop", "-1"), "greater than or equal to 0"),
     ],
 )
 def test_wrong_usage_exits_2_and_says_why(arguments, complaint):
@@ -146,7 +163,7 @@ async def test_a_gateway_that_is_killed_loses_nothing_and_the_summary_counts_the
     assert 1 <= summary["kills"] <= 2
     account = summary["account"]
     assert account["missing"] == account["strangers"] == account["disordered"] == 0
-    assert account["acknowledged"] == account["taken"] > 100
+    assert account["acknowledged"] == account["taken"] > 20
 
 
 def test_killing_needs_a_server_of_our_own():

@@ -162,3 +162,19 @@ def test_a_time_without_an_offset_is_utc(time_ms):
 )
 def test_times_are_read_as_people_write_them(cell, time_ms):
     assert parse_time_ms(cell) == time_ms
+
+
+def test_columns_become_fields_under_their_new_names(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("timestamp,temp,hum,note\n5,20.5,40,x\n")
+    found = Recording(path, "t/{note}", "timestamp", {"temp": "temperature", "hum": "hum"})
+    (row,) = found.rows()
+    assert row.topic == "t/x"
+    assert orjson.loads(row.payload) == {"temperature": 20.5, "hum": 40, "ts": 5_000}
+
+
+def test_a_field_without_its_column_is_named(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_text("timestamp,temp\n5,20.5\n")
+    with pytest.raises(RecordingInvalid, match=r"r\.csv:2: no column 'tmp' for a field, did you"):
+        list(Recording(path, "t", "timestamp", {"tmp": "t"}).rows())
