@@ -40,6 +40,7 @@ LAST_BATCHES_SQL = f"""
         AND id < coalesce(f.fence_id, f.head_id) + {FENCE_SPAN}
         AND partition_number = f.number)
 """  # noqa: S608 - a constant of ours
+OFFSET_FLOOR_SQL = "SELECT value FROM meta WHERE name = 'offset_floor'"
 GROUPS_SQL = "SELECT name, generation FROM groups"
 GROUP_OFFSETS_SQL = "SELECT group_name, stream, partition, committed_offset FROM group_offsets"
 
@@ -64,6 +65,7 @@ class Catalog:
     """Everything about the log that isn't records."""
 
     commit_no: int = 0
+    offset_floor: int = 0
     specs: dict[str, StreamSpec] = field(default_factory=dict)
     partitions: dict[Key, PartitionState] = field(default_factory=dict)
     generations: dict[str, int] = field(default_factory=dict)
@@ -114,6 +116,8 @@ async def load_catalog(connection: aiosqlite.Connection) -> Catalog:
         catalog.specs[row[0]] = StreamSpec(*row)
     for row in await connection.execute_fetchall(COMMIT_NO_SQL):
         catalog.commit_no = row[0]
+    for row in await connection.execute_fetchall(OFFSET_FLOOR_SQL):
+        catalog.offset_floor = row[0]
     for row in await connection.execute_fetchall(LAST_BATCHES_SQL):
         add_partition(catalog, row)
     for name, generation in await connection.execute_fetchall(GROUPS_SQL):

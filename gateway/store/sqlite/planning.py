@@ -98,7 +98,8 @@ def build_plan(rows: Sequence[tuple[Any, ...]], positions: Mapping[int, tuple[Ke
     planned = []
     horizons = []
     for number, by_id in by_number.items():
-        own = [by_id[identity] for identity in sorted(by_id)]
+        # A damaged row may hold anything; the others say what it held.
+        own = [by_id[identity] for identity in sorted(by_id) if is_countable(by_id[identity])]
         planned += plan_partition(*positions[number], own)
         if any(row.has_more for row in own):
             horizons.append(own[-1].id)
@@ -107,6 +108,16 @@ def build_plan(rows: Sequence[tuple[Any, ...]], positions: Mapping[int, tuple[Ke
     if horizon is None:
         return Plan(planned, has_more=False)
     return Plan([batch for batch in planned if batch.id <= horizon], has_more=True)
+
+
+def is_countable(row: WindowRow) -> bool:
+    """Whether the columns that plans are made of are numbers that a batch can have."""
+    return (
+        type(row.base_offset) is type(row.record_count) is type(row.payload_bytes) is int
+        and type(row.last_ms) is type(row.body_bytes) is int
+        and row.base_offset >= 0
+        and row.record_count >= 0
+    )
 
 
 def plan_partition(key: Key, position: int, rows: Sequence[WindowRow]) -> list[PlannedBatch]:
@@ -118,7 +129,8 @@ def plan_partition(key: Key, position: int, rows: Sequence[WindowRow]) -> list[P
             # A damaged count must not reach into the next batch.
             next_offset = min(next_offset, rows[index + 1].base_offset)
         fresh_count = next_offset - max(row.base_offset, position)
-        if fresh_count > 0:
+        # A batch of no records marks where a partition goes on behind what was lost.
+        if fresh_count > 0 or (not row.record_count and row.base_offset > position):
             planned.append(
                 PlannedBatch(
                     row.id,

@@ -7,11 +7,11 @@ just those. A plan is one statement, so it sees one moment of the log, whoever w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from gateway.errors import OffsetOutOfRange, UnknownStream
+from gateway.errors import OffsetOutOfRange, StoreDamaged, UnknownStream
 from gateway.store.batch_format import BatchDamaged
 from gateway.store.cursors import Cursor, Key, Merged
 from gateway.store.limits import Allowance
@@ -55,7 +55,10 @@ CAPS = Caps(
 )
 
 ENTRY_SQL = "SELECT value FROM entries WHERE table_name = ? AND key = ?"
-ENTRIES_SQL = "SELECT key, value FROM entries WHERE table_name = ? ORDER BY key"
+ITEMS_SQL = """
+    SELECT key, value FROM entries
+    WHERE table_name = ? AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key
+"""
 BEGINNING_SQL = "SELECT first_ms, log_bytes - length(body) FROM batches WHERE id = ?"
 PARTITIONS_SQL = "SELECT number, stream, partition FROM partitions"
 EXTENT_SQL = f"""
@@ -105,8 +108,8 @@ It is the one at `position`, or lies in `low` … `high` - 1.
 class SqliteReader:
     """A `StreamReader` over the file of a data directory."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = ReadConnection(path)
+    def __init__(self, path: Path, on_damage: Callable[[StoreDamaged], None] | None = None) -> None:
+        self._connection = ReadConnection(path, on_damage)
         self._numbers: dict[Key, int] = {}
 
     @property
@@ -178,6 +181,11 @@ class SqliteReader:
         rows = await self._connection.fetchall(ENTRY_SQL, (table, key))
         return rows[0][0] if rows else None
 
+    async def entries(self, table: str, prefix: str = "") -> Sequence[tuple[str, bytes]]:
+        parameters = (table, prefix, len(prefix), prefix)
+        rows = await self._connection.fetchall(ITEMS_SQL, parameters)
+        return [(key, value) for key, value in rows]
+
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
         async def resolve() -> dict[Key, int]:
             return await self.resolve(streams, start)
@@ -199,10 +207,6 @@ class SqliteReader:
             own = found.setdefault(group, GroupOffsets(group, 0, {}))
             found[group] = own._replace(offsets={**own.offsets, (stream, partition): offset})
         return [found[name] for name in sorted(found)]
-
-    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
-        rows = await self._connection.fetchall(ENTRIES_SQL, (table,))
-        return [(key, value) for key, value in rows]
 
     async def unread(self, stream: str, partition: int, offset: int) -> Unread:
         key = (stream, partition)

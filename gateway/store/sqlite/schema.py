@@ -90,6 +90,8 @@ def migration_script(done: int) -> str:
         (
             "BEGIN IMMEDIATE;",
             *MIGRATIONS[done:],
+            # The copy of streams and partitions names the format; its writer makes it anew.
+            "DELETE FROM meta WHERE name = 'layout';",
             f"PRAGMA application_id = {APPLICATION_ID};",
             f"PRAGMA user_version = {FORMAT_VERSION};",
             "COMMIT;",

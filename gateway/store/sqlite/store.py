@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from gateway.clock import Clock
-from gateway.errors import StoreError, StreamInvalid, StreamMismatch
+from gateway.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreUnavailable,
+    StreamInvalid,
+    StreamMismatch,
+)
 from gateway.events import Run
 from gateway.store.cursors import Cursor, GroupMember, Key
 from gateway.store.options import StoreOptions
@@ -20,12 +28,15 @@ from gateway.store.protocol import (
     StreamSpec,
     Table,
     Tail,
+    Volume,
 )
 from gateway.store.recent import Recent
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.committer import Committer
+from gateway.store.sqlite.damage import mend
 from gateway.store.sqlite.drafts import Statement
 from gateway.store.sqlite.group import GroupCommit, GroupFence, forget, submit
+from gateway.store.sqlite.layout import layout_statement
 from gateway.store.sqlite.lock_file import DirectoryLock
 from gateway.store.sqlite.planning import PlannedBatch
 from gateway.store.sqlite.reader import CAPS, SqliteReader
@@ -49,7 +60,12 @@ STREAM_SQL = """
         retention_bytes = excluded.retention_bytes,
         retention_count = excluded.retention_count
 """
-PARTITION_SQL = "INSERT INTO partitions (number, stream, partition) VALUES (?, ?, ?)"
+PARTITION_SQL = """
+    INSERT INTO partitions (number, stream, partition, log_start_offset) VALUES (?, ?, ?, ?)
+"""
+
+
+LOG = logging.getLogger(__name__)
 
 
 class SqliteStore(SqliteReader):
@@ -57,8 +73,9 @@ class SqliteStore(SqliteReader):
 
     def __init__(self, options: StoreOptions, clock: Clock, lock: DirectoryLock) -> None:
         path = options.data_dir / DATABASE_NAME
-        super().__init__(path)
-        self._committer = Committer(path, options)
+        super().__init__(path, self._report)
+        self._path = path
+        self._committer = Committer(path, options, self._mend)
         self._options = options
         self._clock = clock
         self._lock = lock
@@ -75,11 +92,33 @@ class SqliteStore(SqliteReader):
         lock = DirectoryLock.take(options.data_dir)
         try:
             store = cls(options, clock, lock)
+            await store._replace_damaged()
             await store._committer.open()
+            await store._copy_layout()
         except StoreError:
             lock.release()
             raise
         return store
+
+    async def _replace_damaged(self, finding: str | None = None) -> None:
+        """Put what can be saved of a damaged database in its place, and say so in the log."""
+        done = await asyncio.to_thread(mend, self._path, self._clock.now_ms(), finding)
+        if done is not None:
+            LOG.error("%s", done)
+
+    async def _mend(self, damage: StoreDamaged) -> None:
+        await self._replace_damaged(str(damage))
+        await self._connection.renew()
+
+    def _report(self, damage: StoreDamaged) -> None:
+        self._committer.report(damage)
+
+    async def _copy_layout(self) -> None:
+        """Keep streams and partitions a second time, as they are now."""
+        if self._committer.catalog.specs:
+            # A disk that refuses this has other ways to say so.
+            with contextlib.suppress(StoreUnavailable):
+                await self._committer.submit((), [layout_statement(self._committer.catalog)])
 
     @property
     def recent(self) -> Recent:
@@ -109,6 +148,7 @@ class SqliteStore(SqliteReader):
             await self._committer.submit(
                 (), ensure_statements(spec, created), partial(apply_spec, spec, created)
             )
+            await self._copy_layout()
 
     async def streams(self) -> Sequence[StreamSpec]:
         return list(self._committer.catalog.specs.values())
@@ -118,7 +158,15 @@ class SqliteStore(SqliteReader):
         for run in runs:
             if (run.stream, run.partition) not in partitions:
                 raise self._committer.catalog.unknown(run.stream, run.partition)
-        return self._committer.submit(runs, put_statements(puts) if puts else ())
+        statements = put_statements(puts) if puts else ()
+        return self._committer.submit(runs, statements, is_urgent=not runs)
+
+    @property
+    def appended(self) -> Volume:
+        return self._committer.appended
+
+    def widen(self, stretch: float) -> None:
+        self._committer.widen(stretch)
 
     async def bounds(self, stream: str, partition: int) -> Bounds:
         state = self._committer.catalog.partition(stream, partition)
@@ -236,8 +284,9 @@ def new_partitions(spec: StreamSpec, catalog: Catalog) -> list[PartitionState]:
         )
     first = max((state.number for state in catalog.partitions.values()), default=0) + 1
     is_synced = spec.durability == "fsync"
+    floor = catalog.offset_floor
     return [
-        PartitionState(first + partition, spec.name, partition, is_synced)
+        PartitionState(first + partition, spec.name, partition, is_synced, floor, floor)
         for partition in range(spec.partitions)
     ]
 
@@ -254,7 +303,10 @@ def ensure_statements(spec: StreamSpec, created: Sequence[PartitionState]) -> li
     )
     statements: list[Statement] = [(STREAM_SQL, [row])]
     if created:
-        rows = [(state.number, state.stream, state.partition) for state in created]
+        rows = [
+            (state.number, state.stream, state.partition, state.log_start_offset)
+            for state in created
+        ]
         statements.append((PARTITION_SQL, rows))
     return statements
 

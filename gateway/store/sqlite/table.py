@@ -8,12 +8,8 @@ from gateway.store.protocol import Put
 from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.connections import ReadConnection
 from gateway.store.sqlite.drafts import Statement
-from gateway.store.sqlite.reader import ENTRY_SQL
+from gateway.store.sqlite.reader import ENTRY_SQL, ITEMS_SQL
 
-ITEMS_SQL = """
-    SELECT key, value FROM entries
-    WHERE table_name = ? AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key
-"""
 PUT_SQL = """
     INSERT INTO entries VALUES (?, ?, ?)
     ON CONFLICT (table_name, key) DO UPDATE SET value = excluded.value

@@ -1,0 +1,339 @@
+"""Making a sound database of what was found in a damaged one.
+
+Theory of operation. Batches keep their ids, offsets and bodies; what leads to them (fences, heads,
+log starts) is worked out anew. Offsets are never given out twice: each partition goes on behind the
+highest offset that anything names, and further yet, by more than what was lost can have held. A
+batch of no records at that place makes it so, and readers meet the stretch before it as a gap.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.store.batch_format import BatchCompressor, pack
+from gateway.store.protocol import StreamSpec
+from gateway.store.sqlite.layout import LAYOUT_NAME, Layout, decode_layout, encode_layout
+from gateway.store.sqlite.pages import Pages, Value
+from gateway.store.sqlite.rows import BatchRow, checksum_of
+from gateway.store.sqlite.salvage import Finds, Row, read_roots, read_tables
+from gateway.store.sqlite.schema import (
+    APPLICATION_ID,
+    FENCE_SPAN,
+    FORMAT_VERSION,
+    MIGRATIONS,
+    batch_id,
+    commit_no_of,
+)
+from gateway.store.sqlite.wal import read_wal
+
+RECORDS_LOST_MAX = 1 << 20
+"""More records than one lost page or frame can have held."""
+
+COMMIT_NO_MAX = 1 << 48
+OFFSET_MAX = 1 << 60
+UNKNOWN_STREAM = "recovered-{}"
+COUNT_COLUMNS = ("log_start_offset", "head_id", "removed_to_ms")
+
+
+class LostStretch(NamedTuple):
+    """Offsets of a partition that may have held records which are lost."""
+
+    stream: str
+    partition: int
+    start_offset: int
+    stop_offset: int
+
+    def __str__(self) -> str:
+        return f"{self.stream}/{self.partition} {self.start_offset} to {self.stop_offset - 1}"
+
+
+@dataclass(slots=True)
+class Salvaged:
+    """What came out of a damaged file."""
+
+    damaged_pages: int
+    lost_frames: int
+    damaged_batches: int
+    batch_count: int = 0
+    record_count: int = 0
+    row_count: int = 0
+    stretches: list[LostStretch] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"saved {self.record_count} records in {self.batch_count} batches and "
+            f"{self.row_count} rows of other tables; not readable: {self.damaged_pages} pages, "
+            f"{self.lost_frames} frames of the WAL, {self.damaged_batches} batches; "
+            f"offsets given up: {', '.join(map(str, self.stretches)) or 'none'}"
+        )
+
+
+class PartitionPlan:
+    """A partition as it will be."""
+
+    def __init__(self, number: int, stream: str, partition: int) -> None:
+        self.number = number
+        self.stream = stream
+        self.partition = partition
+        self.batches: list[BatchRow] = []
+        self.row: Row = {}
+        self.seen_end = 0
+
+    def settle(self) -> None:
+        """Put the batches in order, and find where the partition begins and ends."""
+        floor = as_count(self.row.get("log_start_offset"))
+        starts = {batch.base_offset for batch in self.batches}
+        ordered = []
+        end = 0
+        for batch in sorted(self.batches):
+            # What retention removed may still lie in a page that nobody has written again.
+            is_removed = floor in starts and batch.base_offset < floor
+            if not is_removed and batch.base_offset >= end:
+                ordered.append(batch)
+                end = batch.base_offset + batch.record_count
+        self.batches = ordered
+        first = ordered[0].base_offset if ordered else floor
+        self.log_start_offset = min(floor, first)
+        self.seen_end = max(end, self.log_start_offset)
+
+    def hear_of(self, end_offset: int, reach: int) -> None:
+        """Take note of an offset that something names, unless it is out of reach."""
+        if self.seen_end < end_offset <= self.seen_end + reach:
+            self.seen_end = end_offset
+
+    def close(self, identity: int, jump: int) -> None:
+        """End with a batch of no records behind everything that may have been there."""
+        last = self.batches[-1] if self.batches else None
+        last_ms = last.last_ms if last else as_count(self.row.get("removed_to_ms"))
+        log_bytes = last.log_bytes if last else 0
+        body = BatchCompressor().compress(pack([]))
+        base_offset = self.seen_end + jump
+        columns = (identity, self.number, base_offset, 0, last_ms, last_ms, 0, log_bytes)
+        self.batches.append(BatchRow(*columns, 0, checksum_of(columns, body), body))
+
+    def fenced(self) -> list[BatchRow]:
+        """The batches, with a fence wherever there must be one."""
+        fence_id: int | None = None
+        fenced = []
+        for batch in self.batches:
+            is_fence = fence_id is None or batch.id >= fence_id + FENCE_SPAN
+            fence_id = batch.id if is_fence else fence_id
+            fenced.append(batch._replace(is_fence=int(is_fence)))
+        return fenced
+
+    def stretches(self) -> list[LostStretch]:
+        """The offsets that no batch has."""
+        lost = []
+        end = self.log_start_offset
+        for batch in self.batches:
+            if batch.base_offset > end:
+                lost.append(LostStretch(self.stream, self.partition, end, batch.base_offset))
+            end = batch.base_offset + batch.record_count
+        return lost
+
+
+def rebuild(source: Path, target: Path, index: bytes, now_ms: int) -> Salvaged:
+    """Write what can be read of the damaged database `source` to a new one at `target`.
+
+    `index` is what `read_index` returned before SQLite opened `source`.
+
+    Raises:
+        sqlite3.Error: the disk refused; `target` is of no use.
+        OSError: `source` can't be read at all.
+    """
+    wal = read_wal(source, index)
+    pages = Pages(source, wal.overlay)
+    connection = sqlite3.connect(target, isolation_level=None)
+    try:
+        for script in MIGRATIONS:
+            connection.executescript(script)
+        finds = Finds(pages, list(read_tables(connection)), read_roots(connection))
+        finds.search()
+        if wal.lost_count:
+            finds.take_versions((own.page_number, own.page) for own in wal.frames)
+        salvaged = Salvaged(len(pages.damaged), wal.lost_count, len(finds.suspects))
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("BEGIN")
+        write(connection, finds, salvaged, now_ms)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+        pages.close()
+    return salvaged
+
+
+def write(connection: sqlite3.Connection, finds: Finds, salvaged: Salvaged, now_ms: int) -> None:
+    """Fill a new database with what was found."""
+    layout, is_known = settle_layout(finds)
+    if not is_known:
+        # Streams that nothing names any more must not begin where they once began. No gateway has
+        # taken more records than milliseconds have passed since 1970.
+        finds.rows["meta"]["offset_floor",] = {"name": "offset_floor", "value": now_ms}
+    plans = plan_partitions(finds, layout)
+    lost_count = 1 + salvaged.damaged_pages + salvaged.lost_frames + salvaged.damaged_batches
+    commit_no = last_commit_no(finds) + lost_count
+    for place, plan in enumerate(plans):
+        plan.close(batch_id(commit_no, place), RECORDS_LOST_MAX * lost_count)
+        salvaged.stretches += plan.stretches()
+        salvaged.batch_count += len(plan.batches) - 1
+        salvaged.record_count += sum(batch.record_count for batch in plan.batches)
+    batches = sorted(batch for plan in plans for batch in plan.fenced())
+    marks = ", ".join("?" * len(BatchRow._fields))
+    connection.executemany(f"INSERT INTO batches VALUES ({marks})", batches)  # noqa: S608 - marks
+    write_layout(connection, finds, layout, plans)
+    write_groups(finds, plans)
+    for name, rows in finds.rows.items():
+        salvaged.row_count += insert_rows(connection, name, rows.values())
+
+
+def settle_layout(finds: Finds) -> tuple[Layout, bool]:
+    """Streams and partitions by their copy, if it is whole, else by what the tables have left.
+
+    Says also whether that is all there were.
+    """
+    copy = decode_layout(finds.rows["meta"].get((LAYOUT_NAME,), {}).get("value"))
+    if copy is not None:
+        return with_unknown(copy, finds), True
+    by_key = {
+        (str(row["stream"]), as_count(row["partition"])): as_count(row["number"])
+        for row in finds.rows["partitions"].values()
+        if "stream" in row and "partition" in row
+    }
+    counts = {
+        str(row["name"]): as_count(row["partitions"]) for row in finds.rows["streams"].values()
+    }
+    for stream, partition in by_key:
+        counts[stream] = max(counts.get(stream, 1), partition + 1)
+    partitions = []
+    for stream, count in sorted(counts.items()):
+        known = [(own[1], number) for own, number in by_key.items() if own[0] == stream]
+        if not known:
+            continue
+        # The partitions of a stream were numbered in one go.
+        partition, number = min(known)
+        partitions += [(number - partition + own, stream, own) for own in range(count)]
+    named = {own[1] for own in partitions}
+    streams = [
+        StreamSpec(name, count, retention_age_ms=None)
+        for name, count in sorted(counts.items())
+        if name in named
+    ]
+    return with_unknown(Layout(streams, partitions), finds), False
+
+
+def with_unknown(layout: Layout, finds: Finds) -> Layout:
+    """The layout with a stream of its own for each partition that has batches and no name."""
+    named = {number for number, _, _ in layout.partitions}
+    unknown = sorted({row.partition_number for row in finds.batches.values()} - named)
+    names = {number: UNKNOWN_STREAM.format(number) for number in unknown}
+    return Layout(
+        [
+            *layout.streams,
+            *(StreamSpec(name, 1, retention_age_ms=None) for name in names.values()),
+        ],
+        [*layout.partitions, *((number, name, 0) for number, name in names.items())],
+    )
+
+
+def plan_partitions(finds: Finds, layout: Layout) -> list[PartitionPlan]:
+    """Give each partition its batches, in merge order of the partitions."""
+    plans = {own[0]: PartitionPlan(*own) for own in layout.partitions}
+    for row in finds.rows.pop("partitions", {}).values():
+        plan = plans.get(as_count(row.get("number")))
+        if plan is not None:
+            plan.row = row
+    for batch in finds.batches.values():
+        plans[batch.partition_number].batches.append(batch)
+    for plan in plans.values():
+        plan.settle()
+    hear_of_ends(finds, list(plans.values()))
+    return sorted(plans.values(), key=lambda plan: (plan.stream, plan.partition))
+
+
+def hear_of_ends(finds: Finds, plans: Sequence[PartitionPlan]) -> None:
+    """Tell each partition how far damaged batches and consumer groups say that it went."""
+    reach = RECORDS_LOST_MAX * (1 + len(finds.suspects))
+    by_number = {plan.number: plan for plan in plans}
+    by_key = {(plan.stream, plan.partition): plan for plan in plans}
+    for own in finds.suspects:
+        plan = by_number.get(as_count(own.partition_number))
+        if plan is not None:
+            plan.hear_of(as_count(own.base_offset) + as_count(own.record_count), reach)
+    for row in finds.rows["group_offsets"].values():
+        plan = by_key.get((str(row.get("stream")), as_count(row.get("partition"))))
+        if plan is not None:
+            plan.hear_of(as_count(row.get("committed_offset")), reach)
+
+
+def last_commit_no(finds: Finds) -> int:
+    """The highest commit number that anything names."""
+    noted = as_count(finds.rows["meta"].get(("commit_no",), {}).get("value"))
+    highest = max(finds.batches, default=0)
+    return max(commit_no_of(highest), noted if noted < COMMIT_NO_MAX else 0)
+
+
+def write_layout(
+    connection: sqlite3.Connection, finds: Finds, layout: Layout, plans: Sequence[PartitionPlan]
+) -> None:
+    """Write streams and partitions, and their copy."""
+    rows = finds.rows.pop("streams", {})
+    streams = [
+        rows.get((own.name,), {})
+        | {"name": own.name, "partitions": own.partitions, "durability": own.durability}
+        for own in layout.streams
+    ]
+    insert_rows(connection, "streams", streams)
+    insert_rows(
+        connection,
+        "partitions",
+        [
+            plan.row
+            | {
+                "number": plan.number,
+                "stream": plan.stream,
+                "partition": plan.partition,
+                "log_start_offset": plan.log_start_offset,
+                "head_id": plan.batches[0].id,
+                "removed_to_ms": as_count(plan.row.get("removed_to_ms")),
+            }
+            for plan in plans
+        ],
+    )
+    copy: Row = {"name": LAYOUT_NAME, "value": encode_layout(layout)}
+    finds.rows["meta"][LAYOUT_NAME,] = copy
+
+
+def write_groups(finds: Finds, plans: Sequence[PartitionPlan]) -> None:
+    """See that each group's offsets lie in the log, and that each group is there."""
+    by_key = {(plan.stream, plan.partition): plan for plan in plans}
+    for key, row in list(finds.rows["group_offsets"].items()):
+        plan = by_key.get((str(row.get("stream")), as_count(row.get("partition"))))
+        if plan is None:
+            del finds.rows["group_offsets"][key]
+            continue
+        if not 0 <= as_count(row.get("committed_offset")) <= plan.batches[-1].base_offset:
+            row["committed_offset"] = plan.log_start_offset
+        group = row["group_name"]
+        finds.rows["groups"].setdefault((group,), {"name": group, "generation": 1})
+
+
+def insert_rows(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> int:
+    """Insert rows, whichever columns they have; return how many the table took."""
+    count = 0
+    for row in rows:
+        marks = ", ".join("?" * len(row))
+        sql = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608 - names
+        count += connection.execute(sql, list(row.values())).rowcount
+    return count
+
+
+def as_count(value: Value) -> int:
+    """The value if it is a number that one of ours can be, else 0."""
+    return value if isinstance(value, int) and 0 <= value <= OFFSET_MAX else 0
