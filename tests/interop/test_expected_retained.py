@@ -57,6 +57,7 @@ def retain(gateway, publisher, root, *payloads):
 @pytest.mark.spec("MQTT5-3.3.1-9")
 @pytest.mark.spec("MQTT311-3.3.1-5")
 @pytest.mark.spec("MQTT311-3.3.1-6")
+@pytest.mark.spec("MQTT311-3.3.1-7")
 @pytest.mark.spec("MQTT311-3.3.1-8")
 @versions
 def test_the_last_retained_message_of_each_topic_waits(gateway, root, publisher, version):
@@ -145,3 +146,13 @@ def test_a_retained_message_keeps_its_properties_and_gets_the_subscriptions_own(
 def test_a_retained_message_whose_time_is_over_is_gone(gateway, root, publisher):
     publisher.deliver(f"{root}/0", b"short", 1, flags=RETAIN, MessageExpiryInterval=1)
     wait_for(lambda: retained(gateway, root, f"{root}/0") == [], "the end of its time")
+
+
+@pytest.mark.spec("MQTT311-3.1.2-7")
+def test_a_retained_message_outlives_the_session_of_its_publisher(gateway, root):
+    with opened(gateway.port, root[-8:], version=V3) as client:
+        client.deliver(f"{root}/0", b"kept", 1, flags=RETAIN)
+        client.leave()
+    with opened(gateway.port, root[-8:], version=V3) as client:
+        client.ask((f"{root}/0", 0))
+        assert client.take(1)[0].payload == b"kept"

@@ -62,6 +62,9 @@ def cut(rng, data):
         at += size
 
 
+@pytest.mark.spec("MQTT5-4.2.0-1")
+@pytest.mark.spec("MQTT311-4.2.0-1")
+@pytest.mark.spec("MQTT311-7.1.1-1")
 @pytest.mark.parametrize("version", BOTH)
 @pytest.mark.parametrize("seed", range(8))
 async def test_packets_are_understood_however_they_are_cut(edge, version, seed):

@@ -245,6 +245,9 @@ async def test_a_session_ends_when_its_time_is_over(edge, clock):
     assert not Client(server).connect("c", **kept()).session_present
 
 
+@pytest.mark.spec("MQTT5-4.1.0-1")
+@pytest.mark.spec("MQTT311-4.1.0-1")
+@pytest.mark.spec("MQTT311-4.1.0-2")
 async def test_the_time_of_a_session_begins_when_its_connection_ends(edge, clock):
     server = await edge(clock=clock)
     client = Client(server)

@@ -401,6 +401,7 @@ def test_a_session_that_was_to_end_at_once_can_not_be_made_to_last(connected):
     assert script.session.state.expiry_ms == 0
 
 
+@pytest.mark.spec("MQTT311-4.8.0-2")
 @pytest.mark.parametrize("reason_code", sorted({code for code in ReasonCode if code.is_failure}))
 @pytest.mark.parametrize("version", BOTH)
 def test_any_failure_ends_the_conversation_without_an_error_of_ours(
