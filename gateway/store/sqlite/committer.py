@@ -42,7 +42,7 @@ from gateway.events import Run
 from gateway.store.batch_format import BatchCompressor
 from gateway.store.options import StoreOptions
 from gateway.store.pacing import Pacing
-from gateway.store.protocol import Appended
+from gateway.store.protocol import Appended, Volume
 from gateway.store.recent import Recent, memory_bytes
 from gateway.store.sqlite.catalog import Catalog, load_catalog
 from gateway.store.sqlite.connections import (
@@ -79,6 +79,7 @@ class Committer:
         self.catalog = Catalog()
         self.recent = Recent(options.tail_bytes_max, last_commit_no=0)
         self.queued_bytes = 0
+        self.appended = Volume(0, 0)
         self._path = path
         self._options = options
         self._connection: aiosqlite.Connection | None = None
@@ -268,6 +269,10 @@ class Committer:
         draft = self._draft = CommitDraft(self.catalog, requests)
         rows = draft.rows(await self._compress(draft.pack()))
         await self._write(rows, draft.statements, is_synced=draft.is_synced)
+        self.appended = Volume(
+            self.appended.records + sum(row.record_count for row in rows),
+            self.appended.payload_bytes + sum(row.payload_bytes for row in rows),
+        )
         size_bytes = sum(request.size_bytes for request in requests)
         self.recent.add(draft.settle(self.catalog, rows), size_bytes)
         self.queued_bytes -= size_bytes
@@ -326,6 +331,8 @@ class Committer:
         verdict_due = loop.call_later(VERDICT_S_MAX, self._refuse_underway, failure)
         while not self._closing.is_set():
             try:
+                if isinstance(failure, StoreDamaged):
+                    await self._mend(failure)
                 await self._connect(is_suspect=not isinstance(failure, StoreFull))
             except StoreError:
                 with contextlib.suppress(TimeoutError):
@@ -333,7 +340,7 @@ class Committer:
                         await self._closing.wait()
                 pause_s = min(2 * pause_s, REOPEN_PAUSE_MAX_S)
             else:
-                self._failure = None
+                self._failure = self._damage = None
                 self._accept_landed()
                 break
         verdict_due.cancel()
