@@ -6,6 +6,8 @@ Read this first: it says what the gateway is made of.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,16 +15,26 @@ from typing import TYPE_CHECKING
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewayConfig
 from gateway.devices import DeviceTopics
-from gateway.errors import PenstockError
+from gateway.errors import PenstockError, StoreUnavailable
 from gateway.routing import Router, StreamRoute
 from gateway.server import MqttServer
-from gateway.store import StreamSpec, StreamStore, open_store, partition_of
+from gateway.store import (
+    DeskHost,
+    GroupDesk,
+    StreamSpec,
+    StreamStore,
+    open_in_turn,
+    partition_of,
+)
 
 if TYPE_CHECKING:
-    from gateway.pipeline import RuleEvaluation
+    from gateway.pipeline import RuleEvaluation, WearWatch
     from gateway.rules import RuleSet
 
+logger = logging.getLogger(__name__)
+
 ALERTS = StreamSpec("alerts", partitions=1)
+ALARMS = StreamSpec("alarms", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 TICKS = StreamSpec("ticks", partitions=1)
 
@@ -41,6 +53,8 @@ class Gateway:
         self._store: StreamStore | None = None
         self._server: MqttServer | None = None
         self._evaluation: RuleEvaluation | None = None
+        self._wear: WearWatch | None = None
+        self._desk_host: DeskHost | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[tuple[str, int]]:
@@ -51,8 +65,13 @@ class Gateway:
             StoreNotWritable: the data directory can't be written.
             AddressUnavailable: a port is in use.
         """
-        store = self._store = await open_store(self._config.store_options(), self._clock)
-        specs = [stream.spec for stream in self._config.streams] + [ALERTS, DEAD_LETTERS, TICKS]
+        store = self._store = await open_in_turn(self._config.store_options(), self._clock)
+        specs = [stream.spec for stream in self._config.streams] + [
+            ALERTS,
+            ALARMS,
+            DEAD_LETTERS,
+            TICKS,
+        ]
         for spec in specs:
             await store.ensure(spec)
         router = self._router()
@@ -70,13 +89,33 @@ class Gateway:
         The rules' engine is the largest import by far, so it is loaded beside the running loop.
         """
         await asyncio.to_thread(import_module, "gateway.pipeline")
-        from gateway.pipeline import Retention
+        from gateway.pipeline import Retention, WearWatch
 
+        await self._open_desk(store)
         retention = Retention(store)
         self._tasks.append(asyncio.create_task(retention.run(), name="retention"))
+        config = self._config
+        wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
+        self._tasks.append(asyncio.create_task(wear.run(), name="wear"))
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
+
+    async def _open_desk(self, store: StreamStore) -> None:
+        """Let members of consumer groups in other processes sign in."""
+        desk = GroupDesk(store, self._clock)
+        host = DeskHost(store, self._clock, desk, self._config.data_dir)
+        host.is_lasting = True
+        try:
+            await host.start()
+        except OSError as error:
+            logger.warning(
+                "no socket in %s (%s): consumer groups can't be joined",
+                self._config.data_dir,
+                error,
+            )
+        else:
+            self._desk_host = host
 
     @property
     def listeners(self) -> Sequence[str]:
@@ -92,20 +131,22 @@ class Gateway:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
         routes = [
             StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
+            StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
             *(
                 StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
                 for stream in self._config.streams
             ),
         ]
         topics = DeviceTopics(self._config.device_topics)
-        return Router(routes, topics.device_of, partition_of)
+        levels = self._config.server.session.topic_levels_max
+        return Router(routes, topics.device_of, partition_of, topic_levels_max=levels)
 
     def _build_evaluation(
         self, store: StreamStore, router: Router, rules: RuleSet
     ) -> RuleEvaluation:
         from gateway.pipeline import RuleEvaluation, no_puts
 
-        streams = [stream.spec.name for stream in self._config.streams]
+        streams = [stream.spec.name for stream in self._config.streams] + [ALARMS.name]
         return RuleEvaluation(
             store,
             rules,
@@ -145,6 +186,10 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._wear is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._wear.look()
+                await self._wear.save()
         if self._store is not None:
             await self._store.close()
 

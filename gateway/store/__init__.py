@@ -1,6 +1,16 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
 from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
+from gateway.store.groups.access import desk_of, open_in_turn
+from gateway.store.groups.desk import GroupDesk, GroupView, Wish
+from gateway.store.groups.host import DeskHost
+from gateway.store.groups.leases import Ticket
+from gateway.store.groups.member import SharingMember
+from gateway.store.groups.options import DELIVERIES_MAX, LEASE_MS, GroupOptions
+from gateway.store.groups.redrive import RedriveWish
+from gateway.store.groups.register import COMMANDS, read_entry
+from gateway.store.groups.remote import RemoteDesk
+from gateway.store.groups.work import GiveBack, Grant, Leased, WorkWish
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
@@ -24,26 +34,54 @@ from gateway.store.protocol import (
     Table,
     Tail,
     Unread,
+    Volume,
 )
 from gateway.store.scan import Scan
-from gateway.store.wear import WearForecast, WearTotals, forecast_wear, read_wear
+from gateway.store.wear import (
+    WEAR_KEY,
+    WEAR_TABLE,
+    WearForecast,
+    WearOptions,
+    WearTotals,
+    WriteBudget,
+    device_written_bytes,
+    encode_wear,
+    forecast_wear,
+    process_written_bytes,
+    read_wear,
+)
 
 __all__ = [
+    "COMMANDS",
     "DAY_MS",
+    "DELIVERIES_MAX",
+    "LEASE_MS",
+    "WEAR_KEY",
+    "WEAR_TABLE",
     "Appended",
     "Backlog",
     "Bounds",
     "Caps",
     "Chunk",
+    "DeskHost",
     "Durability",
     "Extent",
     "Gap",
+    "GiveBack",
+    "Grant",
+    "GroupDesk",
     "GroupOffsets",
+    "GroupOptions",
+    "GroupView",
+    "Leased",
     "Load",
     "Member",
     "Place",
     "Put",
+    "RedriveWish",
+    "RemoteDesk",
     "Scan",
+    "SharingMember",
     "Start",
     "StoreOptions",
     "StreamReader",
@@ -51,15 +89,27 @@ __all__ = [
     "StreamStore",
     "Table",
     "Tail",
+    "Ticket",
     "Unread",
+    "Volume",
     "WearForecast",
+    "WearOptions",
     "WearTotals",
+    "Wish",
+    "WorkWish",
+    "WriteBudget",
+    "desk_of",
+    "device_written_bytes",
+    "encode_wear",
     "forecast_wear",
     "offsets_at",
+    "open_in_turn",
     "open_reader",
     "open_store",
     "parse_place",
     "partition_of",
+    "process_written_bytes",
+    "read_entry",
     "read_wear",
     "time_to_loss",
     "time_to_loss_ms",

@@ -40,6 +40,9 @@ Call = Callable[..., Awaitable[Any]]
 class DeskHost:
     """Serves a desk to other processes, from `start` until `stop`."""
 
+    is_lasting = False
+    """Whether this is a gateway, which makes way for nobody."""
+
     def __init__(self, store: StreamStore, clock: Clock, desk: GroupDesk, data_dir: Path) -> None:
         self._store = store
         self._clock = clock
@@ -50,7 +53,7 @@ class DeskHost:
         self._looking: asyncio.Task[None] | None = None
         self._redriving = asyncio.Lock()
         self.yielding = asyncio.Event()
-        """Set when a gateway asks for the data directory; only the command line gives it up."""
+        """Set when a gateway asks for the data directory."""
         self._calls: dict[str, Call] = {
             "join": self._join,
             "beat": self._beat,
@@ -169,8 +172,11 @@ class DeskHost:
         async with self._redriving:
             return await redrive(self._store, self._clock, RedriveWish(*wish))
 
-    async def _yield(self) -> None:
+    async def _yield(self) -> bool:
+        if self.is_lasting:
+            return False
         self.yielding.set()
+        return True
 
 
 def bind(listener: socket.socket, data_dir: Path) -> None:

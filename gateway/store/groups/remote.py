@@ -127,9 +127,9 @@ class RemoteDesk:
         """Put dead letters back; see `gateway.store.groups.redrive`."""
         return Redriven(*await self._call("redrive", *wish))
 
-    async def ask_to_yield(self) -> None:
-        """Ask a command that reads for a group to make way for a gateway."""
-        await self._call("yield")
+    async def ask_to_yield(self) -> bool:
+        """Ask whoever writes the log to make way for a gateway; False when it won't."""
+        return bool(await self._call("yield"))
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         if self._listening.done():
