@@ -11,14 +11,16 @@ from gateway.rules.conditions import Change
 from gateway.rules.outputs import (
     AlarmEvent,
     Cause,
+    MatchNotice,
     Output,
     Publication,
     SideEvent,
     Transition,
 )
+from gateway.rules.patterns.matches import Match
 from gateway.rules.plans import RulePlan
 from gateway.rules.reasons import spell_duration
-from gateway.rules.spec import PayloadTemplate, PublishSpec, RuleSpec, Scope
+from gateway.rules.spec import AlarmSpec, PayloadTemplate, PublishSpec, RuleSpec, Scope
 
 if TYPE_CHECKING:
     from gateway.rules.desk import Desk
@@ -140,6 +142,35 @@ class Outbox:
             if moment in publish.on:
                 self._publish(publish, transition, names)
 
+    def announce_match(self, plan: RulePlan, key: str, match: Match, scope: Scope) -> None:
+        """Publish what the rule says at a match, or at one that ran out of time.
+
+        `scope` knows the steps. An alarm that the match raises is announced apart.
+        """
+        spec = plan.spec
+        wanted = [publish for publish in spec.publish if match.event in publish.on]
+        if not wanted:
+            return
+        alarm = spec.alarm or AlarmSpec()
+        names = {**scope, "rule": spec.id, "severity": alarm.severity, "event": match.event}
+        message = alarm.message.render(names) if alarm.message is not None else ""
+        cause = self.cause()
+        ordinal = self._next_ordinal(cause, (spec.id, key))
+        notice = MatchNotice(
+            id=f"{spec.id}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}",
+            cause=cause,
+            rule=spec.id,
+            key=key,
+            event=match.event,
+            time_ms=match.time_ms,
+            since_ms=match.since_ms,
+            detected_ms=self.clock_ms,
+            message=message or spec.title or spec.id,
+        )
+        names |= {"message": notice.message, "id": notice.id}
+        for publish in wanted:
+            self._publish(publish, notice, names)
+
     def put_aside(self, plan: RulePlan, topic: str, device: str, payload: bytes) -> None:
         """Give out an event that the rule doesn't take in."""
         self.outputs.append(SideEvent(self.cause(), plan.spec.id, topic, device, payload))
@@ -157,7 +188,9 @@ class Outbox:
         ordinals[identity] = ordinal + 1
         return ordinal
 
-    def _publish(self, publish: PublishSpec, transition: Transition, scope: Scope) -> None:
+    def _publish(
+        self, publish: PublishSpec, transition: Transition | MatchNotice, scope: Scope
+    ) -> None:
         topic = publish.topic.render_topic(scope)
         if topic is None:
             self.refused_publications += 1

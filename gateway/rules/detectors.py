@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from gateway.rules.patterns.absence_tracks import AbsenceTrack
 from gateway.rules.patterns.absences import AbsencePlan
+from gateway.rules.patterns.sequence_tracks import SequenceTrack
+from gateway.rules.patterns.sequences import SequencePlan
 from gateway.rules.plans import RulePlan
 from gateway.rules.tracks import ConditionTrack, Track
 
-TRACK_TYPES: dict[type, type[Track]] = {AbsencePlan: AbsenceTrack}
+TRACK_TYPES: dict[type, type[Track]] = {
+    AbsencePlan: AbsenceTrack,
+    SequencePlan: SequenceTrack,
+}
 
 
 def track_type(plan: RulePlan) -> type[Track]:

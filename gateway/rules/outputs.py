@@ -105,6 +105,39 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchNotice:
+    """A sequence that was found, or ran out of time; what `publish` sends where it says no more."""
+
+    id: str
+    cause: Cause
+    rule: str
+    key: str
+    event: Literal["match", "timeout"]
+    time_ms: int
+    since_ms: int
+    detected_ms: int
+    message: str
+
+    def encode(self) -> bytes:
+        """The notice as JSON, the same bytes each time."""
+        return orjson.dumps(
+            {
+                "id": self.id,
+                "rule": self.rule,
+                "key": self.key,
+                "event": self.event,
+                "time": spell_time(self.time_ms),
+                "since": spell_time(self.since_ms),
+                "detected": spell_time(self.detected_ms),
+                "message": self.message,
+                "stream": self.cause.stream,
+                "partition": self.cause.partition,
+                "offset": self.cause.offset,
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """An MQTT message that a rule sends; its `id` is that of the transition behind it."""
 

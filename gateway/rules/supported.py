@@ -10,6 +10,11 @@ from gateway.rules.moments import MONOIDS
 
 _AGGREGATES = {*FOLDS, *ACCUMULATORS, *MONOIDS}
 
+_SEQUENCE = (
+    "steps not all_of from contiguity.strict contiguity.any times optional until step_within "
+    "skip.none skip.to_next on_timeout.emit"
+)
+
 SUPPORTED: frozenset[str] = frozenset(
     {
         "active",
@@ -43,6 +48,10 @@ SUPPORTED: frozenset[str] = frozenset(
         "repeat",
         "on_unknown.reset",
         "on_unknown.false",
+        *(f"sequence.{name}" for name in _SEQUENCE.split()),
+        "state.max_partials",
+        "publish.on.match",
+        "publish.on.timeout",
         "absent.for",
         "absent.expect.lookup",
         "absent.clock.event",

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.rules.patterns.absences import AbsencePlan
+from gateway.rules.patterns.sequences import SequencePlan
 from gateway.rules.spec import Expression, RuleSpec, Source
 
-PatternPlan = AbsencePlan
+PatternPlan = AbsencePlan | SequencePlan
 
 
 def pattern_of(spec: RuleSpec) -> PatternPlan | None:
     """The plan of the rule's pattern; None when its detector is another."""
     if spec.absent is not None:
         return AbsencePlan(spec.absent)
-    return None
+    return SequencePlan(spec, spec.sequence) if spec.sequence is not None else None
 
 
 def step_conditions(spec: RuleSpec) -> Iterator[Expression]:
