@@ -9,16 +9,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
+from gateway.config.storing import read_store
 from gateway.devices import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.mqtt import check_topic_filter
 from gateway.server import ServerOptions
-from gateway.store import StoreOptions, StreamSpec
+from gateway.store import StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -26,9 +27,8 @@ SHARED_ORDERS = ("ordered", "balanced")
 SYS_PREFIX = "$SYS"
 SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-RESERVED_STREAMS = ("alerts", "dead-letters", "ticks")
+RESERVED_STREAMS = ("alerts", "alarms", "dead-letters", "ticks")
 PARTITIONS_MAX = 1_024
-LINGER_MS_MAX = 10_000
 SYS_INTERVAL_MS_LEAST = 1_000
 # The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
 PACKET_BYTES_LEAST = 32 << 10
@@ -57,7 +57,9 @@ class GatewayConfig:
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     server: ServerOptions = field(default_factory=ServerOptions)
-    linger_ms: int = STORE_DEFAULT.linger_ms
+    linger_ms: int | None = None
+    reserve_bytes: int = 16 << 20
+    wear: WearOptions = field(default_factory=WearOptions)
     tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max
 
     def store_options(self) -> StoreOptions:
@@ -68,6 +70,7 @@ class GatewayConfig:
             STORE_DEFAULT,
             data_dir=self.data_dir,
             linger_ms=self.linger_ms,
+            reserve_bytes=self.reserve_bytes,
             tail_bytes_max=self.tail_bytes_max,
             queued_bytes_max=max(STORE_DEFAULT.queued_bytes_max, waiting_bytes_max),
         )
@@ -93,7 +96,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
         server=_server(top, path.parent, default.server),
-        **_store(top),
+        **read_store(top),
     )
     top.finish()
     top.raise_complaints()
@@ -107,19 +110,6 @@ def _path(top: Section, key: str, base: Path) -> Path | None:
     if not text or "\0" in text:
         top.complain(f"'{key}' must be a path", key)
     return base / text
-
-
-def _store(top: Section) -> dict[str, Any]:
-    section = top.section("store")
-    if section is None:
-        return {}
-    found: dict[str, Any] = {}
-    if "linger" in section:
-        found["linger_ms"] = section.duration_ms("linger", most=LINGER_MS_MAX)
-    if "tail_size" in section:
-        found["tail_bytes_max"] = section.size_bytes("tail_size", least=1 << 20)
-    section.finish("linger", "tail_size")
-    return found
 
 
 def _device_topics(top: Section, default: tuple[str, ...]) -> tuple[str, ...]:

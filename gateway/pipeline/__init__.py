@@ -3,6 +3,7 @@
 from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
+from gateway.pipeline.wear import WearWatch
 
 __all__ = [
     "ALARMS_TABLE",
@@ -10,5 +11,6 @@ __all__ = [
     "Retention",
     "RetentionOptions",
     "RuleEvaluation",
+    "WearWatch",
     "no_puts",
 ]

@@ -34,6 +34,7 @@ from gateway.store.protocol import (
     Table,
     Tail,
     Unread,
+    Volume,
 )
 from gateway.store.recent import Recent, memory_bytes
 
@@ -77,6 +78,7 @@ class MemoryStore:
         self._committed: dict[str, dict[Key, int]] = {}
         self._generations: dict[str, int] = {}
         self._is_closed = False
+        self._appended = Volume(0, 0)
 
     @property
     def caps(self) -> Caps:
@@ -109,6 +111,13 @@ class MemoryStore:
 
     def append(self, runs: Sequence[Run], puts: Sequence[Put] = ()) -> asyncio.Future[Appended]:
         return self.submit(runs, puts, "", {})
+
+    @property
+    def appended(self) -> Volume:
+        return self._appended
+
+    def widen(self, stretch: float) -> None:
+        """Do nothing: commits cost nothing here."""
 
     def submit(
         self, runs: Sequence[Run], puts: Sequence[Put], group: str, offsets: Mapping[Key, int]
@@ -236,9 +245,6 @@ class MemoryStore:
         self._generations.pop(group, None)
         self._committed.pop(group, None)
 
-    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
-        return sorted(self._tables.get(table, {}).items())
-
     async def unread(self, stream: str, partition: int, offset: int) -> Unread:
         log = self._log(stream, partition)
         left = [batch for batch in log.batches if batch.next_offset > offset]
@@ -256,6 +262,9 @@ class MemoryStore:
 
     async def entry(self, table: str, key: str) -> bytes | None:
         return self.table_of(table).get(key)
+
+    async def entries(self, table: str, prefix: str = "") -> Sequence[tuple[str, bytes]]:
+        return await self.table(table).items(prefix)
 
     def generation(self, group: str) -> int:
         """How often somebody has joined the group."""
@@ -338,6 +347,10 @@ class MemoryStore:
             run.arrival_ms = log.last_ms = max(run.arrival_ms, log.last_ms)
             batch = RecordBatch(run.stream, run.partition, base_offset, commit_no, [run])
             log.batches.append(batch)
+            payload_bytes = sum(map(len, run.payloads))
+            self._appended = Volume(
+                self._appended.records + len(run), self._appended.payload_bytes + payload_bytes
+            )
             log.end_offset = batch.next_offset + self._hole
             batches.append(batch)
         return base_offset

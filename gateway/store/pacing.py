@@ -30,6 +30,7 @@ REPLIES_TRUSTED = 5
 REPLIES_BETWEEN_PROBES = 32
 STRETCH_MAX = 64.0
 STRETCHED_WAIT_MS = 50.0
+WAIT_MS_MOST = 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Pacing:
         is_worth_it = self._waiting_bytes >= options.worth_bytes * self._stretch
         wait_ms = float(options.wait_ms_min if is_worth_it else options.wait_ms_max)
         if self._stretch > 1:
-            wait_ms = wait_ms * self._stretch + STRETCHED_WAIT_MS * (self._stretch - 1)
+            stretched_ms = wait_ms * self._stretch + STRETCHED_WAIT_MS * (self._stretch - 1)
+            wait_ms = max(wait_ms, min(stretched_ms, WAIT_MS_MOST))
         # Replies that were to go at once wait a little when the budget for writing is used up.
         held_until_ms = self._held_from_ms + STRETCHED_WAIT_MS * (self._stretch - 1)
         return min(self._first_ms + wait_ms, held_until_ms)

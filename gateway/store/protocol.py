@@ -105,6 +105,13 @@ class Unread(NamedTuple):
     first_ms: int | None
 
 
+class Volume(NamedTuple):
+    """How much a store has taken since it was opened."""
+
+    records: int
+    payload_bytes: int
+
+
 class Chunk(NamedTuple):
     """What one fetch found, oldest first, and where the next one begins; holes are stepped over."""
 
@@ -236,6 +243,10 @@ class StreamReader(Protocol):
         """The last value of one key of a table; None when there is none."""
         ...
 
+    async def entries(self, table: str, prefix: str = "") -> Sequence[tuple[str, bytes]]:
+        """Every key of a table that begins with `prefix`, with its value, in key order."""
+        ...
+
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
         """Read every partition of `streams` from `start` on; what retention removed is a gap."""
         ...
@@ -246,10 +257,6 @@ class StreamReader(Protocol):
 
     async def groups(self) -> Sequence[GroupOffsets]:
         """Every consumer group that has committed something, by name."""
-        ...
-
-    async def entries(self, table: str) -> Sequence[tuple[str, bytes]]:
-        """Every key of a keyed table with its value, in key order."""
         ...
 
     async def unread(self, stream: str, partition: int, offset: int) -> Unread:
@@ -300,6 +307,15 @@ class StreamStore(StreamReader, Protocol):
             StoreFull: no room; nothing was written.
             StoreUnavailable: the disk refused; nothing was acknowledged; it may be repeated.
         """
+        ...
+
+    @property
+    def appended(self) -> Volume:
+        """What was committed since the log was opened."""
+        ...
+
+    def widen(self, stretch: float) -> None:
+        """Let records wait so many times as long as usual for others to share their commit."""
         ...
 
     def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:

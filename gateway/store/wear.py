@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 import orjson
 
+from gateway.store.pacing import STRETCH_MAX
 from gateway.store.protocol import DAY_MS, StreamReader
 
 WEAR_TABLE = "store"
 WEAR_KEY = "wear"
 SECTOR_BYTES = 512
 SECTORS_WRITTEN_FIELD = 6
+NARROWING_SHARE = 0.5
 PROCESS_IO = Path("/proc/self/io")
 BLOCK_DEVICES = Path("/sys/dev/block")
 
@@ -65,6 +67,56 @@ class WearForecast(NamedTuple):
 
     days_left: float
     used_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class WearOptions:
+    """What the flash may bear: written in a day, and in its life; None sets no limit."""
+
+    write_budget_bytes: int | None = None
+    card_endurance_bytes: int | None = None
+
+
+class WriteBudget:
+    """Spreads what may be written in a day over that day, by how long commits wait.
+
+    A day is 24 hours of running, from the first look on.
+    """
+
+    def __init__(self, bytes_per_day: int, written_bytes: int, now_ms: int) -> None:
+        self._bytes_per_day = bytes_per_day
+        self._day_began_ms = self._looked_ms = now_ms
+        self._day_began_bytes = self._looked_bytes = written_bytes
+        self.stretch = 1.0
+
+    @property
+    def spent_bytes(self) -> int:
+        """What has been written since the day began."""
+        return self._looked_bytes - self._day_began_bytes
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more was written than a day may write."""
+        return self.spent_bytes > self._bytes_per_day
+
+    def look(self, written_bytes: int, now_ms: int) -> float:
+        """Take the counters anew; returns how many times as long as usual commits are to wait."""
+        elapsed_ms = now_ms - self._looked_ms
+        if elapsed_ms <= 0:
+            return self.stretch
+        rate = (written_bytes - self._looked_bytes) / elapsed_ms
+        self._looked_bytes, self._looked_ms = written_bytes, now_ms
+        if now_ms - self._day_began_ms >= DAY_MS:
+            self._day_began_ms, self._day_began_bytes = now_ms, written_bytes
+        left_ms = self._day_began_ms + DAY_MS - now_ms
+        left_bytes = max(self._bytes_per_day - self.spent_bytes, 0)
+        # Late in the day a little must not look like a lot: tomorrow has the same right.
+        allowed = min(left_bytes / left_ms, 2 * self._bytes_per_day / DAY_MS)
+        if rate > allowed:
+            self.stretch = min(self.stretch * 2, STRETCH_MAX)
+        elif rate < NARROWING_SHARE * allowed:
+            self.stretch = max(self.stretch / 2, 1.0)
+        return self.stretch
 
 
 def forecast_wear(totals: WearTotals, endurance_bytes: int) -> WearForecast | None:

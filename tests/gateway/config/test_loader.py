@@ -172,7 +172,7 @@ def test_the_store_gets_its_own_options(load):
     config = load("data: log\nstore: {linger: 5ms}")
     options = config.store_options()
     default = StoreOptions(config.data_dir)
-    assert options == replace(default, linger_ms=5)
+    assert options == replace(default, linger_ms=5, reserve_bytes=config.reserve_bytes)
     assert load("store: {tail_size: 2MiB}").store_options().tail_bytes_max == 2 << 20
 
 

@@ -175,9 +175,11 @@ def test_a_fixed_window_is_the_same_for_everybody():
 
 def test_widening_makes_everybody_wait_longer():
     pacing = Pacing(PacingOptions(), 0)
-    pacing.widen(4)
+    pacing.widen(3)
     pacing.arrive(events("one"), 100, 0)
-    assert pacing.due_ms() == 4 * 3_000 + 150
+    assert pacing.due_ms() == 3 * 3_000 + 100
+    pacing.widen(20)
+    assert pacing.due_ms() == pacing_module.WAIT_MS_MOST
     pacing.widen(0.1)
     assert pacing.stretch == 1
     pacing.widen(1e9)
