@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from gateway.errors import MqttError
+from gateway.errors import MqttError, ProtocolError
 from gateway.events import Origin, Run
 from gateway.mqtt import decode_topic_name, matches
 
 NOT_AUTHORIZED = 0x87
+TOPIC_NAME_INVALID = 0x90
 # About what a route costs, beside its topic, which is kept as bytes, as text and as the device.
 ROUTE_BYTES = 450
 TOPIC_COPIES = 3
@@ -51,12 +52,17 @@ class Router:
         partition_of: Callable[[str, int], int],
         *,
         known_bytes_max: int = 64 << 20,
+        topic_levels_max: int = 128,
     ) -> None:
-        """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`."""
+        """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`.
+
+        Clients publish to topics of at most `topic_levels_max` levels.
+        """
         self._streams = streams
         self._device_of = device_of
         self._partition_of = partition_of
         self._known_bytes_max = known_bytes_max
+        self._topic_levels_max = topic_levels_max
         self._known_bytes = 0
         self._routes_by_topic_bytes: dict[bytes, Route] = {}
 
@@ -65,6 +71,7 @@ class Router:
 
         Raises:
             MalformedPacket: one is not UTF-8 text, is empty, or holds a wildcard.
+            ProtocolError: one has too many levels (0x90).
             NoStreamForTopic: no stream takes one.
         """
         known = self._routes_by_topic_bytes
@@ -87,6 +94,9 @@ class Router:
         raise NoStreamForTopic(topic)
 
     def _resolve(self, topic: bytes) -> Route:
+        if topic.count(b"/") >= self._topic_levels_max:
+            message = f"a topic name has at most {self._topic_levels_max} levels"
+            raise ProtocolError(message, TOPIC_NAME_INVALID)
         route = self.route_of(decode_topic_name(topic))
         # A client that invents topics must not grow the table for ever; starting over costs little.
         self._known_bytes += ROUTE_BYTES + TOPIC_COPIES * len(topic)

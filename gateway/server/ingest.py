@@ -115,7 +115,7 @@ class Ingest:
         """Take a client's batch; the publisher hears `Appended` or `AppendRefused`, in order.
 
         Raises:
-            MalformedPacket: a topic name is wrong; nothing of the batch was taken.
+            MqttError: a topic name is wrong or has too many levels; nothing of the batch was taken.
         """
         if batch.wants_receipts and len(batch.topics) > 1:
             for single in batch.singles():

@@ -193,9 +193,26 @@ def test_without_leave_the_server_uses_no_alias(gateway, root, asked):
 
 def test_aliases_of_endless_topics_are_refused(gateway, root):
     with opened(gateway.port) as client:
-        client.tell(root + "/x" * 20_000, TopicAlias=1)
-        client.tell(root + "/y" * 20_000, TopicAlias=2)
+        client.tell(root + "x" * 40_000, TopicAlias=1)
+        client.tell(root + "y" * 40_000, TopicAlias=2)
         assert client.farewell().code == 0x97
+
+
+@pytest.mark.parametrize("version", [V3, 5], ids=["3.1.1", "5"])
+def test_topics_and_filters_of_endless_levels_are_refused(gateway, version):
+    with opened(gateway.port, version=version) as client:
+        assert client.ask(("/" * 65_535, 0)).codes == (b"\x80" if version == V3 else b"\x8f")
+        client.tell("/" * 65_535, b"", 1)
+        last = client.farewell()
+        assert (last and last.code) == (None if version == V3 else 0x90)
+
+
+def test_a_topic_of_the_most_bytes_is_served(gateway, root):
+    topic = root + "x" * (65_535 - len(root))
+    with opened(gateway.port) as client:
+        client.ask((topic, 1))
+        client.tell(topic, b"long", 0)
+        assert client.take(1)[0].topic == topic
 
 
 # Shared subscriptions

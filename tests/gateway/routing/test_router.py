@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import MalformedPacket, MqttError
+from gateway.errors import MalformedPacket, MqttError, ProtocolError
 from gateway.events import Origin, Run
 from gateway.routing import NoStreamForTopic, Route, Router, StreamRoute, cut_runs
 
@@ -149,3 +149,12 @@ def test_cutting_agrees_with_sorting_one_by_one(seed, has_properties):
     assert len(found) == len(runs)
     assert found == naive_runs(routes, payloads, flags, properties)
     assert {(run.client, run.arrival_ms) for run in runs} == {("c", 7)}
+
+
+def test_a_client_publishes_to_topics_of_so_many_levels_and_no_more():
+    found = router(topic_levels_max=3)
+    assert found.routes_of([b"plant/meter/m1"])
+    with pytest.raises(ProtocolError, match="at most 3 levels") as caught:
+        found.routes_of([b"plant/meter/m1", b"plant/meter/m1/x"])
+    assert caught.value.reason_code == 0x90
+    assert found.route_of("plant/meter/m1/x")
