@@ -223,9 +223,7 @@ def test_an_exchange_that_a_crash_has_interrupted_is_finished(tmp_path, moved):
     assert not any("rebuilt" in name for name in names)
 
 
-async def test_a_page_that_breaks_while_the_log_is_open_is_set_aside_too(
-    tmp_path, logs, monkeypatch
-):
+async def test_a_page_that_breaks_under_an_open_log_is_mended(tmp_path, logs, monkeypatch):
     data_dir = tmp_path / "log"
     put_files(data_dir, logs["settled"])
     monkeypatch.setattr(damage, "find_damage", lambda path, index: None)
