@@ -190,6 +190,8 @@ class Gateway:
             with contextlib.suppress(StoreUnavailable):
                 await self._wear.look()
                 await self._wear.save()
+        if self._desk_host is not None:
+            await self._desk_host.stop()
         if self._store is not None:
             await self._store.close()
 
