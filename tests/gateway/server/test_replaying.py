@@ -125,6 +125,35 @@ async def test_an_unsubscribe_ends_a_replay(edge):
     assert len(server.fanout.tree) == 0
 
 
+@pytest.mark.parametrize("ended", [0, 1, 2])
+async def test_the_end_of_one_subscription_leaves_the_others_for_the_same_topics(edge, ended):
+    filters = ["power/#", "$replay/earliest/power/#", "$replay/latest/power/#"]
+    server = await edge()
+    publisher = await filled(server, 1)
+    client = await subscribed(server, filters[0])
+    for number, topic_filter in enumerate(filters[1:], 2):
+        client.send(Subscribe(number, (Subscription(topic_filter, 1),)))
+    await received(client, 1)
+    rest = filters[:ended] + filters[ended + 1 :]
+    for topic_filter in [filters[ended], *rest]:
+        client.send(Unsubscribe(9, (topic_filter,)))
+        publisher.publish("power/m", b"more")
+        await server.ingest.drain()
+        wanted = len(client.connection.session.state.grants_by_filter)
+        assert await received(client, 1 if wanted else 0) == ([b"more"] if wanted else [])
+
+
+async def test_who_leaves_is_no_subscriber_any_more_however_often_it_asked(edge):
+    server = await edge()
+    await filled(server, 1)
+    client = await subscribed(server, "power/#")
+    client.send(Subscribe(2, (Subscription("$replay/earliest/power/#", 1),)))
+    await received(client, 1)
+    client.lose()
+    await turn(5)
+    assert len(server.fanout.tree) == 0
+
+
 @pytest.mark.parametrize("hole", [0, 3])
 @pytest.mark.parametrize("seed", range(8))
 async def test_there_is_no_seam_between_history_and_live(edge, seed, hole):
