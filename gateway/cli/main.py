@@ -26,6 +26,11 @@ COMMANDS = {
     "serve": "gateway.cli.serve",
     "streams": "gateway.cli.streams",
     "rules": "gateway.cli.rules",
+    "alarms": "gateway.cli.alarms",
+    "backup": "gateway.cli.backup",
+    "restore": "gateway.cli.restore",
+    "audit": "gateway.cli.audit",
+    "doctor": "gateway.cli.doctor",
 }
 
 

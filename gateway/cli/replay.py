@@ -18,6 +18,7 @@ from gateway.documents import did_you_mean
 from gateway.errors import UnknownStream
 from gateway.events import RecordBatch
 from gateway.rules import (
+    ALARMS_STREAM,
     TICKS_STREAM,
     Engine,
     RuleCounters,
@@ -136,14 +137,17 @@ async def _replay(
 
 
 async def read(reader: StreamReader, wish: Wish) -> AsyncIterator[RecordBatch]:
-    """The batches of a stretch, with the ticks among them, in the order of their commits.
+    """The batches of a stretch, in the order of their commits.
+
+    With them come the ticks, and what people did about alarms.
 
     Raises:
         UnknownStream: there is no such stream; says which there are.
     """
     partitions = await _partitions(reader, wish.streams)
-    ticks = await _partitions(reader, (TICKS_STREAM,), required=False)
-    # An offset says nothing about the ticks: all of them count, up to the last event.
+    own = (TICKS_STREAM, ALARMS_STREAM)
+    ticks = await _partitions(reader, own, required=False)
+    # An offset says nothing about those: all of them count, up to the last event.
     is_by_offset = wish.start.kind == "offset", wish.stop.kind == "offset"
     tick_start = Place("earliest") if is_by_offset[0] else wish.start
     tick_stop = Place("latest") if is_by_offset[1] else wish.stop
@@ -154,7 +158,7 @@ async def read(reader: StreamReader, wish: Wish) -> AsyncIterator[RecordBatch]:
     scan = Scan(reader, starts, stops)
     held: list[RecordBatch] = []
     async for batch in scan.batches():
-        if batch.stream == TICKS_STREAM and is_by_offset[1]:
+        if batch.stream in own and is_by_offset[1]:
             held.append(batch)
             continue
         for tick in held:

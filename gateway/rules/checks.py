@@ -12,7 +12,9 @@ from gateway.rules.overlap import can_both_hold, implies, is_never_true
 from gateway.rules.spec import SEVERITIES, RuleSpec, Source
 
 # Streams that the gateway writes itself.
-OWN_STREAMS: Final = frozenset({"telemetry", "alerts", "dead-letters", "ticks", "presence"})
+OWN_STREAMS: Final = frozenset(
+    {"telemetry", "alerts", "alarms", "dead-letters", "ticks", "presence"}
+)
 Warn = Callable[[Section, str, str], None]
 
 
