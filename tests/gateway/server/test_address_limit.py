@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from gateway.mqtt import Connect, ReasonCode
 from gateway.server.address_limit import AddressLimit
+from tests.gateway.server.conftest import Client
+from tests.harness.waiting import until
 
 
 def test_a_host_may_have_as_many_as_the_limit():
@@ -35,3 +38,26 @@ def test_a_host_that_is_not_known_has_no_limit():
     limit.enter("")
     limit.enter("")
     assert not limit.is_beyond("")
+
+
+async def test_a_host_has_only_so_many_connections(edge):
+    server = await edge(connections_per_address_max=2)
+    clients = [Client(server, peer=("10.0.0.1", 1_000 + number)) for number in range(3)]
+    other = Client(server, peer=("10.0.0.2", 1_000))
+    assert other.connect("other").reason_code == ReasonCode.SUCCESS
+    late = clients.pop()
+    late.send(Connect("late"))
+    assert late.heard()[0].reason_code == ReasonCode.QUOTA_EXCEEDED
+    await until(lambda: len(server.hub.connections) == 3, "the end of the connection")
+    for number, client in enumerate(clients):
+        assert client.connect(f"c{number}").reason_code == ReasonCode.SUCCESS
+        client.lose()
+    other.lose()
+    assert len(server.hub.addresses) == 0
+
+
+async def test_a_host_that_floods_is_cut_off_before_it_says_connect(edge):
+    server = await edge(connections_per_address_max=2)
+    clients = [Client(server, peer=("10.0.0.1", number)) for number in range(1, 30)]
+    await until(lambda: not clients[-1].is_open and len(server.hub.connections) < 20, "the end")
+    assert len(server.hub.connections) == 2 + 16

@@ -126,66 +126,6 @@ async def test_clients_without_a_name_are_told_apart(edge):
 # Limits
 
 
-async def refused_by_a_full_disk(server, version):
-    client = Client(server, version)
-    client.connect(f"v{version}")
-    server.store.error = StoreUnavailable("full")
-    client.publish("t", b"lost")
-    refused = server.ingest.refused + 1
-    await until(lambda: server.ingest.refused == refused, "the refusal")
-    return client
-
-
-async def test_3_1_1_publishers_that_a_full_disk_refused_are_closed_when_it_has_room(edge):
-    server = await edge(refuse_after_ms=1)
-    older = await refused_by_a_full_disk(server, ProtocolVersion.V3_1_1)
-    newer = await refused_by_a_full_disk(server, ProtocolVersion.V5)
-    assert older.is_open
-    assert older.heard() == []
-    server.store.error = None
-    other = Client(server)
-    other.connect("other")
-    other.publish("t", b"stored")
-    await gone(older)
-    assert newer.is_open
-
-
-async def test_3_1_1_publishers_are_closed_after_a_while_also_when_nobody_else_publishes(edge):
-    clock = ManualClock(10**12)
-    server = await edge(refuse_after_ms=1_000, clock=clock)
-    server.ingest._refuse_after_ms = 1
-    client = await refused_by_a_full_disk(server, ProtocolVersion.V3_1_1)
-    clock.advance(1_000)
-    server.hub.sweep()
-    assert client.is_open
-    clock.advance(1)
-    server.hub.sweep()
-    await gone(client)
-
-
-async def test_a_host_has_only_so_many_connections(edge):
-    server = await edge(connections_per_address_max=2)
-    clients = [Client(server, peer=("10.0.0.1", 1_000 + number)) for number in range(3)]
-    other = Client(server, peer=("10.0.0.2", 1_000))
-    assert other.connect("other").reason_code == ReasonCode.SUCCESS
-    late = clients.pop()
-    late.send(Connect("late"))
-    assert late.heard()[0].reason_code == ReasonCode.QUOTA_EXCEEDED
-    await gone(late)
-    for number, client in enumerate(clients):
-        assert client.connect(f"c{number}").reason_code == ReasonCode.SUCCESS
-        client.lose()
-    other.lose()
-    assert len(server.hub.addresses) == 0
-
-
-async def test_a_host_that_floods_is_cut_off_before_it_says_connect(edge):
-    server = await edge(connections_per_address_max=2)
-    clients = [Client(server, peer=("10.0.0.1", number)) for number in range(1, 30)]
-    await gone(clients[-1])
-    assert len(server.hub.connections) == 2 + 16
-
-
 async def test_a_client_beyond_the_limit_is_told_that_the_server_is_busy(edge):
     server = await edge(connections_max=4)
     clients = [Client(server) for _ in range(4)]
