@@ -23,6 +23,7 @@ from gateway.store import (
     GroupDesk,
     StreamSpec,
     StreamStore,
+    begin_at_end,
     open_in_turn,
     partition_of,
 )
@@ -37,6 +38,7 @@ ALERTS = StreamSpec("alerts", partitions=1)
 ALARMS = StreamSpec("alarms", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 TICKS = StreamSpec("ticks", partitions=1)
+RULES_GROUP = "rules"
 
 
 class LoopEnded(PenstockError):
@@ -74,6 +76,7 @@ class Gateway:
         ]
         for spec in specs:
             await store.ensure(spec)
+        await self._choose_rules_start(store)
         router = self._router()
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
@@ -82,6 +85,14 @@ class Gateway:
         self._tasks += self._server.tasks
         await self._start_loops(store, router)
         return addresses
+
+    async def _choose_rules_start(self, store: StreamStore) -> None:
+        """See that rules which have never run begin with what comes, unless all is wanted."""
+        if self._rules is not None and self._config.rules_start == "latest":
+            await begin_at_end(store, RULES_GROUP, [*self._rule_streams(), TICKS.name])
+
+    def _rule_streams(self) -> list[str]:
+        return [stream.spec.name for stream in self._config.streams] + [ALARMS.name]
 
     async def _start_loops(self, store: StreamStore, router: Router) -> None:
         """Start what works on the log, when clients can already connect.
@@ -92,7 +103,7 @@ class Gateway:
         from gateway.pipeline import Retention, WearWatch
 
         await self._open_desk(store)
-        retention = Retention(store)
+        retention = Retention(store, clock=self._clock)
         self._tasks.append(asyncio.create_task(retention.run(), name="retention"))
         config = self._config
         wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
@@ -146,11 +157,10 @@ class Gateway:
     ) -> RuleEvaluation:
         from gateway.pipeline import RuleEvaluation, no_puts
 
-        streams = [stream.spec.name for stream in self._config.streams] + [ALARMS.name]
         return RuleEvaluation(
             store,
             rules,
-            streams,
+            self._rule_streams(),
             router.route_of,
             self._clock,
             puts_of=self._server.retained_puts if self._server is not None else no_puts,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
 from gateway.config.storing import read_store
@@ -23,6 +24,7 @@ from gateway.store import StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
+RULES_STARTS = ("latest", "earliest")
 SHARED_ORDERS = ("ordered", "balanced")
 SYS_PREFIX = "$SYS"
 SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
@@ -53,6 +55,7 @@ class GatewayConfig:
 
     data_dir: Path = STORE_DEFAULT.data_dir
     rules_path: Path | None = None
+    rules_start: str = "latest"
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
@@ -92,6 +95,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         default,
         data_dir=_path(top, "data", path.parent) or default.data_dir,
         rules_path=_path(top, "rules", path.parent),
+        rules_start=top.choice("rules_start", RULES_STARTS, default.rules_start),
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
         device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
@@ -152,10 +156,8 @@ def _stream(section: Section) -> StreamConfig:
     spec = replace(
         spec,
         partitions=section.integer("partitions", spec.partitions, least=1, most=PARTITIONS_MAX),
+        **read_keeping(section, spec),
     )
-    retention = section.section("retention")
-    if retention is not None:
-        spec = _retention(retention, spec)
     nodes = section.text_nodes("filters")
     for node in nodes:
         _check_filter(section, node)
@@ -183,17 +185,6 @@ def _check_filter(section: Section, node: Node) -> None:
         check_topic_filter(node.source)
     except MqttError as error:
         section.complain_at(node, str(error))
-
-
-def _retention(section: Section, spec: StreamSpec) -> StreamSpec:
-    if "age" in section:
-        spec = replace(spec, retention_age_ms=section.duration_ms("age", least=1_000))
-    if "size" in section:
-        spec = replace(spec, retention_bytes=section.size_bytes("size", least=1 << 16))
-    if "count" in section:
-        spec = replace(spec, retention_count=section.integer("count", least=1))
-    section.finish("age", "size", "count")
-    return spec
 
 
 def _server(top: Section, base: Path, default: ServerOptions) -> ServerOptions:

@@ -12,6 +12,9 @@ from typing import Literal, NamedTuple, Protocol
 from gateway.events import RecordBatch, Run
 
 Durability = Literal["fsync", "os", "memory"]
+Behind = Literal["block", "drop", "alert"]
+"""What becomes of records that exceed a limit before a live consumer group has read them."""
+
 Start = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
 """Where a reader begins: at an end of the log, or at an offset for each (stream, partition)."""
 
@@ -35,7 +38,9 @@ class StreamSpec:
     """One stream: its name for ever, its partition count for ever, and what it keeps.
 
     A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the
-    kernel had not written at a power cut; `memory` everything since the last clean stop.
+    kernel had not written at a power cut; `memory` everything since the last clean stop. `behind`:
+    `block` keeps what a live group has not read, `drop` removes it and the group gets a gap, and
+    `alert` does as `drop`, but warns some minutes before.
     """
 
     name: str
@@ -44,6 +49,7 @@ class StreamSpec:
     retention_age_ms: int | None = 7 * DAY_MS
     retention_bytes: int | None = None
     retention_count: int | None = None
+    behind: Behind = "drop"
 
 
 class Put(NamedTuple):

@@ -18,8 +18,8 @@ from gateway.store.protocol import StreamSpec
 from gateway.store.sqlite.schema import FENCE_SPAN
 
 STREAMS_SQL = (
-    "SELECT name, partitions, durability, retention_age_ms, retention_bytes, retention_count "
-    "FROM streams ORDER BY name"
+    "SELECT name, partitions, durability, retention_age_ms, retention_bytes, retention_count, "
+    "behind FROM streams ORDER BY name"
 )
 COMMIT_NO_SQL = """
     SELECT max(coalesce((SELECT max(id) FROM batches), 0) >> 9,

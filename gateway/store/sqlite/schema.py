@@ -78,6 +78,9 @@ MIGRATIONS = (
         PRIMARY KEY (group_name, stream, partition)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE streams ADD COLUMN behind TEXT NOT NULL DEFAULT 'drop';
+    """,
 )
 """Scripts that lead from each format to the next; `user_version` counts those applied."""
 

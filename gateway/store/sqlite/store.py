@@ -18,6 +18,7 @@ from gateway.errors import (
 )
 from gateway.events import Run
 from gateway.store.cursors import Cursor, GroupMember, Key
+from gateway.store.liveness import Liveness
 from gateway.store.options import StoreOptions
 from gateway.store.protocol import (
     Appended,
@@ -53,12 +54,13 @@ PARTITIONS_TOTAL_MAX = 400
 STREAM_NAME_BYTES_MAX = 200
 
 STREAM_SQL = """
-    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET
         durability = excluded.durability,
         retention_age_ms = excluded.retention_age_ms,
         retention_bytes = excluded.retention_bytes,
-        retention_count = excluded.retention_count
+        retention_count = excluded.retention_count,
+        behind = excluded.behind
 """
 PARTITION_SQL = """
     INSERT INTO partitions (number, stream, partition, log_start_offset) VALUES (?, ?, ?, ?)
@@ -78,6 +80,7 @@ class SqliteStore(SqliteReader):
         self._committer = Committer(path, options, self._mend)
         self._options = options
         self._clock = clock
+        self._liveness = Liveness()
         self._lock = lock
         # Changes that are decided by looking at the catalog first, one at a time.
         self._deciding = asyncio.Lock()
@@ -208,6 +211,7 @@ class SqliteStore(SqliteReader):
 
     async def retain_step(self) -> int:
         async with self._deciding:
+            self._liveness.look(self._committer.catalog.committed, self._clock.monotonic_ms())
             batches: list[PlannedBatch] = []
             for spec in await self.streams():
                 batches += await self._excess(spec)
@@ -244,9 +248,16 @@ class SqliteStore(SqliteReader):
         }
 
     async def _excess(self, spec: StreamSpec) -> list[PlannedBatch]:
-        plan = await self._plan(self._positions([spec.name], "earliest"))
+        positions = self._positions([spec.name], "earliest")
+        plan = await self._plan(positions)
         extents = await self.extents(spec.name)
-        return choose_excess(spec, extents, plan.batches, self._clock.now_ms())
+        floors: Mapping[Key, int] = {}
+        if spec.behind == "block":
+            floors = self._liveness.floors(positions, self._clock.monotonic_ms())
+        free = [
+            own for own in plan.batches if own.next_offset <= floors.get(own.key, own.next_offset)
+        ]
+        return choose_excess(spec, extents, free, self._clock.now_ms())
 
 
 def check_spec(spec: StreamSpec) -> None:
@@ -300,6 +311,7 @@ def ensure_statements(spec: StreamSpec, created: Sequence[PartitionState]) -> li
         spec.retention_age_ms,
         spec.retention_bytes,
         spec.retention_count,
+        spec.behind,
     )
     statements: list[Statement] = [(STREAM_SQL, [row])]
     if created:

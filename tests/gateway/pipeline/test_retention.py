@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 
+import orjson
+
+from gateway.clock import ManualClock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, Run
 from gateway.pipeline import Retention, RetentionOptions
@@ -56,3 +59,51 @@ async def test_a_disk_that_refuses_is_tried_again_at_the_next_interval():
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert retention.removed_batches == 2
+
+
+async def alerted(store):
+    chunk = await store.fetch("alerts", 0, 0)
+    return [record.payload for batch in chunk.batches for record in batch.records()]
+
+
+async def store_with_a_group(behind, unread):
+    """A stream that keeps 1,000 records, one a second, with a group that has `unread` before it."""
+    store = MemoryStore()
+    await store.ensure(StreamSpec("alerts", partitions=1))
+    spec = StreamSpec("s", 1, retention_age_ms=None, retention_count=1_000, behind=behind)
+    await store.ensure(spec)
+    for second in range(900):
+        origins = [Origin("t", "d")]
+        await store.append([Run("s", 0, "c", second * 1_000, origins, [b"x"], b"\x00")])
+    member = store.join("slow", ["s"])
+    await member.poll()
+    await member.commit(offsets={("s", 0): 900 - unread})
+    return store, ManualClock(900_000)
+
+
+async def test_a_group_is_warned_once_well_before_its_first_loss():
+    store, clock = await store_with_a_group("alert", unread=300)
+    retention = Retention(store, clock=clock)
+    for _ in range(3):
+        await retention.warn()
+    (payload,) = await alerted(store)
+    assert b"group 'slow' loses records of 's' in 700 s" in payload
+    assert orjson.loads(payload)["rule"] == "gateway/retention"
+
+
+async def test_a_group_with_time_left_is_not_warned_and_one_that_recovers_is_warned_anew():
+    store, clock = await store_with_a_group("alert", unread=10)
+    retention = Retention(store, clock=clock)
+    await retention.warn()
+    assert await alerted(store) == []
+    member = store.join("slow", ["s"])
+    for offset in (500, 890, 500):
+        await member.commit(offsets={("s", 0): offset})
+        await retention.warn()
+    assert len(await alerted(store)) == 2
+
+
+async def test_a_stream_that_only_drops_warns_nobody():
+    store, clock = await store_with_a_group("drop", unread=300)
+    await Retention(store, clock=clock).warn()
+    assert await alerted(store) == []

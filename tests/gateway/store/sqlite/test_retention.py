@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from gateway.clock import ManualClock
@@ -69,7 +71,7 @@ def clock():
 
 
 async def test_age_follows_the_clock_and_restarts_change_nothing(tmp_path, clock):
-    store = await open_store(StoreOptions(tmp_path), clock)
+    store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
     await store.ensure(StreamSpec(STREAM, 2, retention_age_ms=1000))
     for partition in (0, 1, 0):
         run = a_run(b"x", partition=partition, arrival_ms=clock.now_ms())
@@ -82,7 +84,7 @@ async def test_age_follows_the_clock_and_restarts_change_nothing(tmp_path, clock
     clock.advance(10_000)
     assert await store.retain_step() == 1
     await store.close()
-    store = await open_store(StoreOptions(tmp_path), clock)
+    store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
     assert [await store.bounds(STREAM, partition) for partition in (0, 1)] == [(2, 2), (1, 1)]
     appended = await store.append([a_run(b"y", arrival_ms=5)])
     assert appended.base_offsets == [2]
@@ -92,7 +94,7 @@ async def test_age_follows_the_clock_and_restarts_change_nothing(tmp_path, clock
 
 
 async def test_bytes_on_disk_stay_within_the_limit(tmp_path, clock):
-    store = await open_store(StoreOptions(tmp_path), clock)
+    store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
     await store.ensure(StreamSpec(STREAM, 1, retention_bytes=1000))
     for number in range(30):
         await store.append([a_run(b"%d" % number)])
@@ -122,4 +124,69 @@ async def test_what_is_left_is_found_when_its_fence_is_gone(tmp_path, clock):
         store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
     assert (await store.append([a_run(b"x")])).base_offsets == [75]
     assert [record.payload for record in await everything(store)] == [b"x"]
+    await store.close()
+
+
+async def store_with_a_slow_group(tmp_path, behind, clock):
+    store = await open_store(StoreOptions(tmp_path, tail_bytes_max=1), clock)
+    await store.ensure(
+        StreamSpec(STREAM, 1, retention_age_ms=None, retention_count=10, behind=behind)
+    )
+    for number in range(50):
+        await store.append([a_run(b"%d" % number)])
+    member = store.join("slow", [STREAM])
+    await member.poll(records_max=20)
+    await member.commit(offsets={(STREAM, 0): 20})
+    return store, member
+
+
+async def retain(store):
+    while await store.retain_step():
+        pass
+    return (await store.bounds(STREAM, 0)).log_start_offset
+
+
+async def test_a_stream_that_blocks_keeps_what_a_live_group_has_not_read(tmp_path):
+    clock = ManualClock()
+    store, member = await store_with_a_slow_group(tmp_path, "block", clock)
+    assert await retain(store) == 20
+    await member.commit(offsets={(STREAM, 0): 35})
+    assert await retain(store) == 35
+    clock.advance(2 * 86_400_000)
+    assert await retain(store) == 40
+    await store.close()
+
+
+async def test_a_stream_that_drops_tells_the_group_what_it_lost(tmp_path):
+    store, member = await store_with_a_slow_group(tmp_path, "drop", ManualClock())
+    await member.close()
+    assert await retain(store) == 40
+    again = store.join("slow", [STREAM])
+    await again.poll()
+    (gap,) = again.gaps
+    assert (gap.start_offset, gap.stop_offset, gap.cause) == (20, 40, "removed")
+    await store.close()
+
+
+async def test_the_policy_outlives_a_restart(tmp_path):
+    store, _ = await store_with_a_slow_group(tmp_path, "block", ManualClock())
+    await store.close()
+    store = await open_store(StoreOptions(tmp_path), ManualClock())
+    assert [own.behind for own in await store.streams()] == ["block"]
+    assert await retain(store) == 20
+    await store.close()
+
+
+async def test_the_file_does_not_grow_when_as_much_is_removed_as_is_added(tmp_path):
+    store = await open_store(StoreOptions(tmp_path), ManualClock())
+    await store.ensure(StreamSpec(STREAM, 1, retention_age_ms=None, retention_count=40))
+    rng = random.Random(7)
+    pages = []
+    for _ in range(6):
+        for _ in range(40):
+            await store.append([a_run(rng.randbytes(9_000))])
+            await store.retain_step()
+        rows = await store._committer._connection.execute_fetchall("PRAGMA page_count")
+        pages.append(next(iter(rows))[0])
+    assert pages[-1] <= pages[1]
     await store.close()

@@ -47,6 +47,7 @@ def test_names_are_for_ever(database):
             "retention_age_ms",
             "retention_bytes",
             "retention_count",
+            "behind",
         ],
         "partitions": [
             "number",

@@ -1,0 +1,50 @@
+"""Reads what a stream keeps: how safely, how long, and what becomes of groups that are behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.documents import Section
+from gateway.store import StreamSpec
+
+FOREVER = "forever"
+DURABILITIES = ("fsync", "os")
+BEHIND = ("block", "drop", "alert")
+AGE_MS_LEAST = 1_000
+SIZE_BYTES_LEAST = 1 << 16
+
+
+def read_keeping(section: Section, spec: StreamSpec) -> dict[str, Any]:
+    """The fields of a stream's specification that its section in the file sets."""
+    return {
+        "durability": section.choice("durability", DURABILITIES, spec.durability),
+        "behind": section.choice("behind", BEHIND, spec.behind),
+        **_read_retention(section),
+    }
+
+
+def _read_retention(stream: Section) -> dict[str, Any]:
+    """Age, size and count, whichever is reached first; `forever` sets no limit at all."""
+    node = stream.get("retention")
+    if node is None:
+        return {}
+    if node.kind == "scalar":
+        if node.source != FOREVER:
+            stream.complain_at(node, f"{node.shown} is not 'forever' or a mapping of limits")
+        return {"retention_age_ms": None}
+    section = stream.section("retention")
+    if section is None:
+        return {}
+    found: dict[str, Any] = {}
+    age = section.get("age")
+    if age is not None:
+        is_forever = age.kind == "scalar" and age.source == FOREVER
+        found["retention_age_ms"] = (
+            None if is_forever else section.duration_ms("age", least=AGE_MS_LEAST)
+        )
+    if "size" in section:
+        found["retention_bytes"] = section.size_bytes("size", least=SIZE_BYTES_LEAST)
+    if "count" in section:
+        found["retention_count"] = section.integer("count", least=1)
+    section.finish("age", "size", "count")
+    return found
