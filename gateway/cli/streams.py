@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import typer
 
+from gateway.cli import groups
 from gateway.cli.main import fail
+from gateway.cli.record_lines import (
+    Choice,
+    Printer,
+    iso_time,
+    json_line,
+    report_gaps,
+    size_text,
+    text_line,
+)
 from gateway.clock import SystemClock
 from gateway.documents import did_you_mean
 from gateway.errors import MqttError, OffsetOutOfRange, UnknownStream
-from gateway.events import Origin, RecordBatch
-from gateway.mqtt import check_topic_filter, matches
+from gateway.mqtt import check_topic_filter
 from gateway.store import (
     Extent,
-    Gap,
     Place,
     Scan,
     StreamReader,
@@ -34,13 +39,18 @@ from gateway.store import (
 
 DATA_DIR = Path("penstock-data")
 PLACES = "earliest, latest, @OFFSET, -1h or an ISO time"
-SIZE_STEP = 1024
 BAD_USAGE = 2
 
 Key = tuple[str, int]
 DATA_OPTION = typer.Option(DATA_DIR, "--data", help="Data directory of the gateway.")
 
 app = typer.Typer(help="Look into the log.", no_args_is_help=True)
+app.command("groups")(groups.list_groups)
+app.command("seek")(groups.seek)
+app.command("work", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    groups.work
+)
+app.command("redrive")(groups.redrive)
 
 
 @app.command("list")
@@ -63,11 +73,28 @@ def read(
     device: str = typer.Option("", help="Only this device."),
     limit: int | None = typer.Option(None, min=1, help="Stop after so many records."),
     follow: bool = typer.Option(False, "--follow", help="Go on with what arrives, until Ctrl-C."),
+    group: str = typer.Option(
+        "", help="Be a member of this consumer group: share its partitions, commit what is printed."
+    ),
+    member: str = typer.Option(
+        "", help="With --group: a name of one's own, whose partitions wait for its return."
+    ),
+    commit_every: int = typer.Option(
+        1000, min=1, help="With --group: commit after so many records, or when there are no more."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
 ) -> None:
     """Print records, oldest first; those of several partitions in the order they were committed."""
     if follow and stop:
         fail("--follow has no end; leave out --to", BAD_USAGE)
+    choice = Choice(_topic_filter(topic), device, limit)
+    printer = Printer(choice, json_line if json else text_line)
+    if group:
+        if stop or partition is not None or start not in ("earliest", "latest"):
+            fail("a group has its own place; use 'penstock streams seek' to move it", BAD_USAGE)
+        sharing = groups.Sharing(stream, group, member, start, commit_every, is_followed=follow)
+        groups.run_until_interrupted(groups.read_shared(data, sharing, printer))
+        return
     now_ms = SystemClock().now_ms()
     wish = Wish(
         stream,
@@ -76,12 +103,7 @@ def read(
         _place(stop or "latest", now_ms, "--to"),
         is_followed=follow,
     )
-    choice = Choice(_topic_filter(topic), device, limit)
-    try:
-        asyncio.run(_read(data, wish, Printer(choice, json_line if json else text_line)))
-    except KeyboardInterrupt:
-        # That is how following ends.
-        return
+    groups.run_until_interrupted(_read(data, wish, printer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,112 +115,6 @@ class Wish:
     start: Place
     stop: Place
     is_followed: bool
-
-
-class Choice(NamedTuple):
-    """Which records of a stretch; empty text and None choose all."""
-
-    topic_filter: str
-    device: str
-    limit: int | None
-
-    def takes(self, origin: Origin) -> bool:
-        """Whether records from here are wanted."""
-        if self.device and origin.device != self.device:
-            return False
-        return not self.topic_filter or matches(self.topic_filter, origin.topic)
-
-
-class Line(NamedTuple):
-    """A record as it is about to be printed."""
-
-    stream: str
-    partition: int
-    offset: int
-    time: str
-    topic: str
-    device: str
-    payload: bytes
-
-
-class Printer:
-    """Prints the chosen records of batches, each batch in one write."""
-
-    def __init__(self, choice: Choice, show: Callable[[Line], bytes]) -> None:
-        self._choice = choice
-        self._show = show
-        self._left = sys.maxsize if choice.limit is None else choice.limit
-        self._taken: dict[Origin, bool] = {}
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the limit is reached."""
-        return self._left == 0
-
-    def print(self, batch: RecordBatch) -> None:
-        """Print what is chosen of a batch."""
-        lines = []
-        for line, origin in lines_of(batch):
-            if self.is_done:
-                break
-            taken = self._taken.get(origin)
-            if taken is None:
-                taken = self._taken[origin] = self._choice.takes(origin)
-            if taken:
-                self._left -= 1
-                lines.append(self._show(line))
-        if lines:
-            sys.stdout.buffer.write(b"\n".join([*lines, b""]))
-            sys.stdout.buffer.flush()
-
-
-def lines_of(batch: RecordBatch) -> Iterable[tuple[Line, Origin]]:
-    """The records of a batch, ready to be shown, oldest first."""
-    offset = batch.base_offset
-    for run in batch.runs:
-        time = iso_time(run.arrival_ms)
-        for origin, payload in zip(run.origins, run.payloads, strict=True):
-            yield (
-                Line(batch.stream, batch.partition, offset, time, *origin, payload),
-                origin,
-            )
-            offset += 1
-
-
-def json_line(line: Line) -> bytes:
-    """One JSON object: the payload as the JSON that it is, else in base64."""
-    shown: dict[str, Any] = line._asdict()
-    try:
-        value = orjson.loads(line.payload)
-    except orjson.JSONDecodeError:
-        del shown["payload"]
-        shown["payload_base64"] = base64.b64encode(line.payload).decode()
-    else:
-        # As it was sent, so that no digit changes; unless it would break the line.
-        is_one_line = b"\n" not in line.payload and b"\r" not in line.payload
-        shown["payload"] = orjson.Fragment(line.payload) if is_one_line else value
-    return orjson.dumps(shown)
-
-
-def text_line(line: Line) -> bytes:
-    """One line for people; nothing in it can move a terminal's cursor."""
-    try:
-        payload = line.payload.decode()
-    except UnicodeDecodeError:
-        payload = f"base64:{base64.b64encode(line.payload).decode()}"
-    place = f"{line.partition}@{line.offset}"
-    return f"{line.time}  {place:<12}  {printable(line.topic)}  {printable(payload)}".encode()
-
-
-def printable(text: str) -> str:
-    """The text with everything that isn't printable written as escapes."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def iso_time(time_ms: int) -> str:
-    """ISO 8601 in UTC with milliseconds."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
 
 
 async def _list(data: Path, *, as_json: bool) -> None:
@@ -263,15 +179,6 @@ def print_table(streams: Iterable[tuple[StreamSpec, Sequence[Extent]]]) -> None:
         print(f"{name:<{widths[0]}}  {middle}  {newest}")
 
 
-def size_text(size_bytes: float) -> str:
-    """A size with the unit that keeps it short."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size_bytes < SIZE_STEP:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= SIZE_STEP
-    return f"{size_bytes:.1f} TiB"
-
-
 async def _read(data: Path, wish: Wish, printer: Printer) -> None:
     reader = await open_reader(data)
     try:
@@ -283,10 +190,10 @@ async def _read(data: Path, wish: Wish, printer: Printer) -> None:
         scan = Scan(reader, starts, stops)
         async for batch in scan.batches():
             printer.print(batch)
-            _report(scan.gaps)
+            report_gaps(scan.gaps)
             if printer.is_done:
                 return
-        _report(scan.gaps)
+        report_gaps(scan.gaps)
         if wish.is_followed:
             await _follow(reader, wish, stops, printer)
     finally:
@@ -303,7 +210,7 @@ async def _follow(
         for batch in await tail.next():
             if (batch.stream, batch.partition) in starts:
                 printer.print(batch)
-        _report(list(tail.gaps))
+        report_gaps(list(tail.gaps))
 
 
 async def _partitions(reader: StreamReader, wish: Wish) -> list[Key]:
@@ -343,17 +250,6 @@ async def _check_offset(reader: StreamReader, partitions: Iterable[Key], offset:
         what = "nothing" if is_empty else f"@{log_start_offset} to @{log_end_offset - 1}"
         held.append(f"partition {partition} holds {what}")
     raise OffsetOutOfRange(f"no record @{offset}: {', '.join(held)}")
-
-
-def _report(gaps: list[Gap]) -> None:
-    """Say on stderr what is missing; each gap once."""
-    for gap in gaps:
-        print(
-            f"penstock: {gap.stream}/{gap.partition}: "
-            f"offsets {gap.start_offset} to {gap.stop_offset - 1} are {gap.cause}",
-            file=sys.stderr,
-        )
-    gaps.clear()
 
 
 def _place(text: str, now_ms: int, option: str) -> Place:

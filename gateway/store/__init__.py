@@ -4,6 +4,7 @@ from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
 from gateway.store.groups.access import desk_of, open_in_turn
 from gateway.store.groups.desk import GroupDesk, GroupView, Wish
 from gateway.store.groups.host import DeskHost
+from gateway.store.groups.lag import Lag, lags_of, shortest
 from gateway.store.groups.leases import Ticket
 from gateway.store.groups.member import SharingMember
 from gateway.store.groups.options import DELIVERIES_MAX, LEASE_MS, GroupOptions
@@ -73,6 +74,7 @@ __all__ = [
     "GroupOffsets",
     "GroupOptions",
     "GroupView",
+    "Lag",
     "Leased",
     "Load",
     "Member",
@@ -102,6 +104,7 @@ __all__ = [
     "device_written_bytes",
     "encode_wear",
     "forecast_wear",
+    "lags_of",
     "offsets_at",
     "open_in_turn",
     "open_reader",
@@ -111,6 +114,7 @@ __all__ = [
     "process_written_bytes",
     "read_entry",
     "read_wear",
+    "shortest",
     "time_to_loss",
     "time_to_loss_ms",
 ]
