@@ -36,6 +36,7 @@ from gateway.mqtt.properties import (
     decode_publish_properties,
     encode_properties,
 )
+from gateway.mqtt.property_lane import split_described
 from gateway.mqtt.reason_codes import (
     REASON_CODES_ALLOWED,
     ReasonCode,
@@ -105,6 +106,7 @@ __all__ = [
     "packet_size",
     "parse_shared_filter",
     "publish_parts",
+    "split_described",
     "split_pubacks",
     "split_publishes",
     "suback_return_code",

@@ -26,16 +26,18 @@ class PublishColumns:
     """The PUBLISH packets of one read, as parallel columns in the order of the wire.
 
     `packet_ids` has the two bytes of each packet identifier of the QoS 1 packets only, also in
-    order: a PUBACK repeats them as they are.
+    order: a PUBACK repeats them as they are. `properties` has those of every packet as they stood
+    on the wire, without their length; nothing when no packet has any.
     """
 
-    __slots__ = ("flags", "packet_ids", "payloads", "topics")
+    __slots__ = ("flags", "packet_ids", "payloads", "properties", "topics")
 
     def __init__(self) -> None:
         self.topics: list[bytes] = []
         self.payloads: list[bytes] = []
         self.flags: list[int] = []
         self.packet_ids: list[bytes] = []
+        self.properties: list[bytes] = []
 
     def __len__(self) -> int:
         return len(self.topics)

@@ -20,6 +20,7 @@ from gateway.mqtt import (
     decode_connect,
     decode_packet,
     packet_size,
+    split_described,
     split_pubacks,
     split_publishes,
 )
@@ -234,12 +235,21 @@ class Connection(asyncio.Protocol):
 
     def _take_publishes(self, data: bytes, at: int) -> int:
         columns = PublishColumns()
-        stop = split_publishes(data, at, columns, is_v5=self.session.version == V5)
+        is_v5 = self.session.version == V5
+        stop = split_publishes(data, at, columns, is_v5=is_v5)
+        if stop == at and is_v5:
+            stop = split_described(data, at, columns)
         if stop > at:
             self._counters.publishes_received += len(columns.topics)
             self._counters.publish_bytes_received += stop - at
             self.perform(
-                PublishBatch(columns.topics, columns.payloads, columns.flags, columns.packet_ids)
+                PublishBatch(
+                    columns.topics,
+                    columns.payloads,
+                    columns.flags,
+                    columns.packet_ids,
+                    columns.properties or None,
+                )
             )
         return stop
 

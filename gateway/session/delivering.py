@@ -25,6 +25,7 @@ from gateway.session.state import Grant, Position, SessionState
 
 SECOND_MS = 1_000
 QOS_2 = 2
+MESSAGE_EXPIRY_INTERVAL = b"\x02"
 # What the topics behind the aliases of one client may take; others go out by name.
 ALIASED_BYTES_MAX = 64 << 10
 
@@ -77,7 +78,8 @@ def current_properties(
 
     Spec: MQTT5 §3.3.2.3.3 [MQTT5-3.3.2-5] [MQTT5-3.3.2-6], §4.3.3 [MQTT5-4.3.3-7]
     """
-    if not properties:
+    # Without its identifier anywhere among the bytes there is no expiry, which is the common case.
+    if MESSAGE_EXPIRY_INTERVAL not in properties:
         return properties
     decoded = decode_publish_properties(properties)
     expiry_s = decoded.message_expiry_interval_s
