@@ -64,7 +64,7 @@ def is_as_told(output, line, seen_ms):
     if isinstance(output, Publication):
         is_same = verb == "publish" and names == output.topic and seen_ms == time_ms
         return is_same and (not detail or json.loads(detail) == json.loads(output.payload))
-    is_same = (output.event, f"{output.rule} {output.key}", output.time_ms) == (
+    is_same = (output.event, f"{output.rule} {output.key}".strip(), output.time_ms) == (
         verb,
         names,
         time_ms,

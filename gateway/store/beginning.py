@@ -1,0 +1,29 @@
+"""A consumer group that is to see only what comes from now on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.store.protocol import StreamStore
+
+
+async def begin_at_end(store: StreamStore, group: str, streams: Sequence[str]) -> bool:
+    """Commit the ends of the streams for a group that has committed nothing yet.
+
+    Do it before anything new can be written. Returns whether the group begins here; a group that
+    has read before goes on where it was.
+    """
+    if any(found.name == group and found.offsets for found in await store.groups()):
+        return False
+    partitions = {spec.name: spec.partitions for spec in await store.streams()}
+    offsets = {
+        (stream, number): (await store.bounds(stream, number)).log_end_offset
+        for stream in streams
+        for number in range(partitions[stream])
+    }
+    member = store.join(group, streams)
+    try:
+        await member.commit(offsets=offsets)
+    finally:
+        await member.close()
+    return True
