@@ -1,5 +1,6 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
+from gateway.store.beginning import begin_at_end
 from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
 from gateway.store.groups.access import desk_of, open_in_turn
 from gateway.store.groups.desk import GroupDesk, GroupView, Wish
@@ -100,6 +101,7 @@ __all__ = [
     "Wish",
     "WorkWish",
     "WriteBudget",
+    "begin_at_end",
     "desk_of",
     "device_written_bytes",
     "encode_wear",
