@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 RETRY_MS = (20, 50, 100, 200, 500, 1_000)
 RECORD_BYTES = 64
 HELD_MAX = 100_000
+NOT_STORED = "the log could not be written; the message is not stored"
 
 
 class Publisher(Protocol):
@@ -431,9 +432,8 @@ class Ingest:
         self._forget_receiving(submission)
         self.repeats.forget(submission.identities)
         if submission.publisher is not None:
-            submission.publisher.perform(
-                AppendRefused(submission.packet_ids, submission.received_ids, reason_code)
-            )
+            ids = submission.packet_ids, submission.received_ids
+            submission.publisher.perform(AppendRefused(*ids, reason_code, NOT_STORED))
 
 
 def _joined(earlier: Appended, later: Appended) -> Appended:

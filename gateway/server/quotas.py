@@ -19,17 +19,14 @@ from gateway.session import AppendRefused, PublishBatch, Session
 
 KEPT_MAX = 10_000
 WAIT_MS_MAX = 1_000
+TOO_MUCH = "this client publishes more than client_message_rate and client_byte_rate allow"
 
 
 class QuotaExceeded(MqttError):
     """A client published more than it may, and its version or QoS has no gentler answer."""
 
-    def __init__(self, client_id: str) -> None:
-        super().__init__(
-            f"'{client_id}' publishes more than it may (limits: client_message_rate, "
-            "client_byte_rate)",
-            ReasonCode.MESSAGE_RATE_TOO_HIGH,
-        )
+    def __init__(self) -> None:
+        super().__init__(TOO_MUCH, ReasonCode.MESSAGE_RATE_TOO_HIGH)
 
 
 class Quota:
@@ -143,11 +140,12 @@ class Throttle:
         can_tell = self._publisher.session.version >= ProtocolVersion.V5
         ids = len(batch.packet_ids) + len(batch.received_ids)
         if can_tell and ids:
+            ids_refused = batch.packet_ids, batch.received_ids
             self._publisher.perform(
-                AppendRefused(batch.packet_ids, batch.received_ids, ReasonCode.QUOTA_EXCEEDED)
+                AppendRefused(*ids_refused, ReasonCode.QUOTA_EXCEEDED, TOO_MUCH)
             )
         if not can_tell or ids < len(batch.topics):
-            self._publisher.fail(QuotaExceeded(self._client_id))
+            self._publisher.fail(QuotaExceeded())
 
     def wait(self) -> None:
         """Read nothing until the debt is paid."""

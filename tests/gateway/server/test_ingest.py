@@ -11,7 +11,7 @@ from gateway.errors import MalformedPacket, StoreUnavailable
 from gateway.mqtt import Properties, ReasonCode, Will
 from gateway.routing import RetainedMessages, Router
 from gateway.server import ServerOptions
-from gateway.server.ingest import Ingest
+from gateway.server.ingest import NOT_STORED, Ingest
 from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Put, partition_of
 from tests.gateway.server.conftest import ROUTES, STREAMS, ScriptedStore, turn
@@ -185,7 +185,7 @@ async def test_what_has_waited_too_long_is_refused_and_forgotten(make):
     submit(ingest, publisher, b"3", qos=0)
     await until(lambda: publisher.answers, "the refusal")
     assert publisher.answers[0] == AppendRefused(
-        [b"\x00\x01", b"\x00\x02"], (), ReasonCode.QUOTA_EXCEEDED
+        [b"\x00\x01", b"\x00\x02"], (), ReasonCode.QUOTA_EXCEEDED, NOT_STORED
     )
     assert (ingest.refused, ingest.uncommitted_bytes, ingest.accepted) == (3, 0, 0)
     ingest.store.error = None

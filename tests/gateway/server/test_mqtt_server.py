@@ -17,6 +17,9 @@ from gateway.mqtt import (
     encode_packet,
 )
 from gateway.server import AddressUnavailable, ListenerOptions
+from tests.faults.attacks import attacks, connect
+from tests.gateway.server.conftest import Client
+from tests.harness.waiting import until
 
 V5 = ProtocolVersion.V5
 ANY_PORT = (ListenerOptions(port=0),)
@@ -98,3 +101,21 @@ async def test_stopping_says_goodbye_and_lets_nobody_in(listening):
     with pytest.raises(OSError, match=r"."):
         await Peer.reach(address)
     assert all(task.done() for task in server.tasks)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_hostile_clients_leave_nothing_behind(edge, seed):
+    server = await edge()
+    before = asyncio.all_tasks()
+    for attack in attacks(seed, 600):
+        client = Client(server)
+        if attack.version is not None:
+            client.send_bytes(connect(attack.version))
+        client.send_bytes(attack.sent)
+        if client.is_open:
+            client.lose()
+    await until(lambda: not server.hub.connections, "everybody to be gone")
+    await until(lambda: asyncio.all_tasks() <= before, "their tasks to end")
+    assert server.hub.connected == len(server.hub.takeovers) == len(server.hub.quotas) == 0
+    assert len(server.fanout.tree) == 0
+    await until(lambda: server.ingest.uncommitted_bytes == 0, "the last commit")
