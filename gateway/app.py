@@ -100,11 +100,13 @@ class Gateway:
         The rules' engine is the largest import by far, so it is loaded beside the running loop.
         """
         await asyncio.to_thread(import_module, "gateway.pipeline")
-        from gateway.pipeline import Retention, WearWatch
+        from gateway.pipeline import ClockWatch, Retention, WearWatch
 
         await self._open_desk(store)
         retention = Retention(store, clock=self._clock)
         self._tasks.append(asyncio.create_task(retention.run(), name="retention"))
+        watch = ClockWatch(store, self._clock)
+        self._tasks.append(asyncio.create_task(watch.run(), name="clock"))
         config = self._config
         wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
         self._tasks.append(asyncio.create_task(wear.run(), name="wear"))

@@ -1,6 +1,14 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
 from gateway.store.beginning import begin_at_end
+from gateway.store.corrections import (
+    CLOCK_TABLE,
+    ClockRecord,
+    Correction,
+    corrected_ms,
+    correction_put,
+    read_corrections,
+)
 from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
 from gateway.store.groups.access import desk_of, open_in_turn
 from gateway.store.groups.desk import GroupDesk, GroupView, Wish
@@ -38,6 +46,7 @@ from gateway.store.protocol import (
     Unread,
     Volume,
 )
+from gateway.store.safety import audit_log, back_up_log, restore_log, verify_log
 from gateway.store.scan import Scan
 from gateway.store.wear import (
     WEAR_KEY,
@@ -54,6 +63,7 @@ from gateway.store.wear import (
 )
 
 __all__ = [
+    "CLOCK_TABLE",
     "COMMANDS",
     "DAY_MS",
     "DELIVERIES_MAX",
@@ -65,6 +75,8 @@ __all__ = [
     "Bounds",
     "Caps",
     "Chunk",
+    "ClockRecord",
+    "Correction",
     "DeskHost",
     "Durability",
     "Extent",
@@ -101,7 +113,11 @@ __all__ = [
     "Wish",
     "WorkWish",
     "WriteBudget",
+    "audit_log",
+    "back_up_log",
     "begin_at_end",
+    "corrected_ms",
+    "correction_put",
     "desk_of",
     "device_written_bytes",
     "encode_wear",
@@ -114,9 +130,12 @@ __all__ = [
     "parse_place",
     "partition_of",
     "process_written_bytes",
+    "read_corrections",
     "read_entry",
     "read_wear",
+    "restore_log",
     "shortest",
     "time_to_loss",
     "time_to_loss_ms",
+    "verify_log",
 ]

@@ -4,7 +4,15 @@ import time
 
 import pytest
 
-from gateway.clock import ManualClock, SystemClock
+from gateway import clock as clock_module
+from gateway.clock import (
+    ManualClock,
+    SystemClock,
+    boot_id,
+    has_kept_time,
+    is_synchronized,
+    kernel_is_synchronized,
+)
 
 
 def test_a_manual_clock_stands_still():
@@ -43,3 +51,38 @@ def test_the_system_clock_is_the_machines_own():
     # The wall clock may step meanwhile, so only that it is the epoch's is certain.
     assert abs(found[0] - before[0]) < 60_000
     assert before[1] <= found[1] <= after[1]
+
+
+def test_a_clock_on_a_battery_or_set_by_ntp_is_right(tmp_path):
+    model, devices = tmp_path / "model", tmp_path / "rtc"
+    assert has_kept_time(model, devices)
+    model.touch()
+    assert not has_kept_time(model, devices)
+    devices.mkdir()
+    assert not has_kept_time(model, devices)
+    (devices / "rtc0").mkdir()
+    assert has_kept_time(model, devices)
+    mark = tmp_path / "synchronized"
+    mark.touch()
+    assert is_synchronized(mark)
+    assert kernel_is_synchronized() in (True, False)
+    assert is_synchronized(tmp_path / "absent") is kernel_is_synchronized()
+
+
+def test_a_clock_before_this_program_was_made_is_wrong(monkeypatch):
+    clock = SystemClock()
+    monkeypatch.setattr(clock_module.time, "time_ns", lambda: 0)
+    assert not clock.is_right()
+
+
+def test_a_boot_has_a_name_where_the_machine_gives_it_one(tmp_path):
+    (tmp_path / "boot_id").write_text("abc\n")
+    assert boot_id(tmp_path / "boot_id") == "abc"
+    assert boot_id(tmp_path / "absent") == ""
+
+
+def test_a_manual_clock_is_right_until_it_is_doubted():
+    clock = ManualClock()
+    assert clock.is_right()
+    clock.doubt()
+    assert not clock.is_right()

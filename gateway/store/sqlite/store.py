@@ -257,7 +257,9 @@ class SqliteStore(SqliteReader):
         free = [
             own for own in plan.batches if own.next_offset <= floors.get(own.key, own.next_offset)
         ]
-        return choose_excess(spec, extents, free, self._clock.now_ms())
+        # Nothing is too old while nobody knows what time it is.
+        now_ms = self._clock.now_ms() if self._clock.is_right() else 0
+        return choose_excess(spec, extents, free, now_ms)
 
 
 def check_spec(spec: StreamSpec) -> None:

@@ -10,7 +10,7 @@ from gateway.store.sqlite.retention import (
     BYTES_REMOVED_MAX,
     choose_excess,
 )
-from tests.gateway.store.building import STREAM, a_run, everything
+from tests.gateway.store.building import BASE_MS, STREAM, a_run, everything
 
 
 def old(commit_no, number=1, last_ms=0, body_bytes=10, record_count=1):
@@ -190,3 +190,26 @@ async def test_the_file_does_not_grow_when_as_much_is_removed_as_is_added(tmp_pa
         pages.append(next(iter(rows))[0])
     assert pages[-1] <= pages[1]
     await store.close()
+
+
+async def test_nothing_is_too_old_while_the_clock_is_not_known_to_be_right(tmp_path):
+    clock = ManualClock(BASE_MS)
+    store = await open_store(StoreOptions(tmp_path), clock)
+    await store.ensure(StreamSpec(STREAM, 1, retention_age_ms=1_000))
+    await store.append([a_run(b"x", arrival_ms=BASE_MS)])
+    clock.advance(10**9)
+    clock.doubt()
+    assert await retain(store) == 0
+    clock.doubt(is_right=True)
+    assert await retain(store) == 1
+    await store.close()
+
+
+async def test_arrival_never_runs_backwards_across_a_restart_with_the_clock_set_back(tmp_path):
+    for arrival_ms in (BASE_MS, BASE_MS - 10**9):
+        store = await open_store(StoreOptions(tmp_path), ManualClock(arrival_ms))
+        await store.ensure(StreamSpec(STREAM, 1))
+        await store.append([a_run(b"x", arrival_ms=arrival_ms)])
+        found = [record.arrival_ms for record in await everything(store)]
+        await store.close()
+    assert found == [BASE_MS, BASE_MS]
