@@ -22,6 +22,8 @@ from gateway.cli.record_lines import (
     size_text,
     text_line,
 )
+from gateway.cli.safety import verify
+from gateway.cli.transfer import export_stream, import_stream
 from gateway.clock import SystemClock
 from gateway.documents import did_you_mean
 from gateway.errors import MqttError, OffsetOutOfRange, UnknownStream
@@ -45,6 +47,9 @@ Key = tuple[str, int]
 DATA_OPTION = typer.Option(DATA_DIR, "--data", help="Data directory of the gateway.")
 
 app = typer.Typer(help="Look into the log.", no_args_is_help=True)
+app.command()(verify)
+app.command("export")(export_stream)
+app.command("import")(import_stream)
 app.command("groups")(groups.list_groups)
 app.command("seek")(groups.seek)
 app.command("work", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(

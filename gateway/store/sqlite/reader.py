@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from gateway.errors import OffsetOutOfRange, StoreDamaged, UnknownStream
+from gateway.errors import OffsetOutOfRange, StoreDamaged, StoreError, UnknownStream
 from gateway.store.batch_format import BatchDamaged
 from gateway.store.cursors import Cursor, Key, Merged
 from gateway.store.limits import Allowance
@@ -38,7 +38,7 @@ from gateway.store.sqlite.planning import (
     windows_sql,
 )
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
-from gateway.store.sqlite.schema import FENCE_SPAN, commit_no_of
+from gateway.store.sqlite.schema import FENCE_SPAN, FORMAT_VERSION, commit_no_of
 
 RECORDS_DECODED_AT_ONCE = 4000
 POLL_PAUSE_S = 0.1
@@ -131,6 +131,12 @@ class SqliteReader:
         Raises:
             StoreError: as `connect_reader` does.
         """
+        ((version,),) = await self._connection.fetchall("PRAGMA user_version")
+        if version < FORMAT_VERSION:
+            raise StoreError(
+                f"the log has format {version}, this program reads {FORMAT_VERSION}; "
+                "start its gateway once to bring it up to date"
+            )
         await self._connection.fetchall(PARTITIONS_SQL)
 
     async def close(self) -> None:

@@ -1,0 +1,56 @@
+"""Proving a data directory sound, copying it and putting it back; the engine is imported when used.
+
+All of it blocks, and none of it needs the gateway: the command line calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def verify_log(data_dir: Path) -> dict[str, Any]:
+    """Read everything in a data directory: streams with their hashes, faults, reports of damage.
+
+    Raises:
+        StoreError: there is no log, or it can't be read at all.
+    """
+    from gateway.store.sqlite.verifying import verify
+
+    return verify(data_dir).summary()
+
+
+def back_up_log(
+    data_dir: Path, destination: Path, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Copy a log, beside its gateway too, into a new directory; return what the copy holds.
+
+    Raises:
+        StoreError: the directory is in use, there is no log, or the disk refused.
+    """
+    from gateway.store.sqlite.copying import back_up
+
+    return back_up(data_dir, destination, progress)
+
+
+def restore_log(source: Path, data_dir: Path) -> dict[str, Any]:
+    """Put a copy into an unused data directory, once it has proved whole; return what it holds.
+
+    Raises:
+        StoreError: the copy is not what was written, or the directory is in use.
+    """
+    from gateway.store.sqlite.copying import restore
+
+    return restore(source, data_dir)
+
+
+def audit_log(data_dir: Path) -> dict[str, Any]:
+    """Draw up what was accepted and what became of it, by partition and by consumer group.
+
+    Raises:
+        StoreError: there is no log, or it can't be read at all.
+    """
+    from gateway.store.sqlite.auditing import audit
+
+    return audit(data_dir)

@@ -1,0 +1,220 @@
+"""Proving a data directory sound, or naming what is not; beside a running gateway or without one.
+
+Everything is read in one snapshot, so that nobody's commits count as faults. The same pass draws
+the canonical hash of each stream, which depends on its records alone: two directories with the same
+hash replay the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.errors import StoreUnavailable
+from gateway.events import RecordBatch
+from gateway.store.batch_format import BatchDamaged
+from gateway.store.cursors import Key
+from gateway.store.sqlite.damage import find_in_layout
+from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
+from gateway.store.sqlite.schema import DATABASE_NAME, FENCE_SPAN
+
+FAULTS_SHOWN_MAX = 1000
+REPORTS_SQL = "SELECT value FROM entries WHERE table_name = 'damage' ORDER BY key"
+OFFSETS_SQL = "SELECT group_name, stream, partition, committed_offset FROM group_offsets"
+
+
+@dataclass(slots=True)
+class PartitionCheck:
+    """What was seen of one partition."""
+
+    stream: str
+    partition: int
+    number: int
+    log_start_offset: int
+    head_id: int
+    next_offset: int
+    records: int = 0
+    last_ms: int = 0
+    fence_id: int | None = None
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a data directory holds, what is known to be lost, and what is wrong with it."""
+
+    partitions: dict[Key, PartitionCheck] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    batch_count: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong; what an earlier report has named counts no more."""
+        return not self.faults
+
+    def fault(self, text: str) -> None:
+        """Take note of something wrong."""
+        if len(self.faults) < FAULTS_SHOWN_MAX:
+            self.faults.append(text)
+
+    def summary(self) -> dict[str, Any]:
+        """Everything for people and programs."""
+        streams: dict[str, Any] = {}
+        for key in sorted(self.partitions):
+            own = self.partitions[key]
+            shown = streams.setdefault(
+                own.stream, {"hash": self.stream_hash(own.stream), "records": 0, "next_offsets": []}
+            )
+            shown["records"] += own.records
+            shown["next_offsets"].append(own.next_offset)
+        return {
+            "sound": self.is_sound,
+            "faults": self.faults,
+            "batches": self.batch_count,
+            "streams": streams,
+            "damage_reports": self.reports,
+        }
+
+    def stream_hash(self, stream: str) -> str:
+        """The hash over all partitions of a stream, and their next offsets."""
+        whole = hashlib.sha256()
+        for key in sorted(self.partitions):
+            own = self.partitions[key]
+            if own.stream == stream:
+                whole.update(own.digest.digest() + own.next_offset.to_bytes(8, "big"))
+        return whole.hexdigest()
+
+
+def verify(data_dir: Path) -> Verdict:
+    """Read everything in a data directory and see whether it agrees.
+
+    Raises:
+        StoreUnavailable: there is no log.
+        StoreError: it can't be read at all, or is not ours.
+    """
+    path = data_dir / DATABASE_NAME
+    verdict = Verdict()
+    try:
+        with closing(connect_snapshot(path)) as connection:
+            connection.execute("BEGIN")
+            verdict.reports = [orjson.loads(row[0]) for row in connection.execute(REPORTS_SQL)]
+            for (line,) in connection.execute("PRAGMA integrity_check"):
+                if line != "ok":
+                    verdict.fault(f"database: {line}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for finding in find_in_layout(connection, version):
+                verdict.fault(f"catalogue: {finding}")
+            check_batches(connection, verdict)
+            check_gaps(verdict)
+            check_groups(connection, verdict)
+    except sqlite3.Error as error:
+        verdict.fault(f"database: {error}")
+    return verdict
+
+
+def connect_snapshot(path: Path) -> sqlite3.Connection:
+    """A connection that reads, beside a writer or after one."""
+    if not path.exists() or not path.stat().st_size:
+        raise StoreUnavailable(
+            f"there is no log in {path.parent} ({path.name} is missing); "
+            "name the data directory of a gateway"
+        )
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None
+    )
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    return connection
+
+
+def check_batches(connection: sqlite3.Connection, verdict: Verdict) -> None:
+    """Walk over every batch: checksum, offsets, times, fences; and draw the hash."""
+    by_number: dict[int, PartitionCheck] = {}
+    for number, stream, partition, start, head_id in connection.execute(
+        "SELECT number, stream, partition, log_start_offset, head_id FROM partitions"
+    ):
+        own = PartitionCheck(stream, partition, number, start, head_id, start)
+        by_number[number] = verdict.partitions[stream, partition] = own
+    for columns in connection.execute(f"SELECT {COLUMNS} FROM batches ORDER BY id"):  # noqa: S608 - names
+        row = BatchRow(*columns)
+        verdict.batch_count += 1
+        check = by_number.get(row.partition_number)
+        if check is None:
+            verdict.fault(f"batch {row.id}: no partition has number {row.partition_number!r}")
+            continue
+        try:
+            batch = decode_row(row, check.stream, check.partition)
+        except BatchDamaged as error:
+            verdict.fault(f"{check.stream}/{check.partition}: {error}")
+            continue
+        for complaint in check_place(row, check):
+            verdict.fault(f"{check.stream}/{check.partition}: batch {row.id} {complaint}")
+        take(batch, row, check)
+
+
+def check_place(row: BatchRow, check: PartitionCheck) -> Iterator[str]:
+    """See that a batch follows the one before it."""
+    if row.base_offset < check.next_offset:
+        yield f"begins at offset {row.base_offset}, before {check.next_offset}"
+    elif row.base_offset > check.next_offset:
+        check.gaps.append((check.next_offset, row.base_offset))
+    if row.first_ms < check.last_ms or row.last_ms < row.first_ms:
+        yield "arrived before the one before it"
+    is_due = check.fence_id is None or row.id >= check.fence_id + FENCE_SPAN
+    is_near_head = check.fence_id is None and row.id < check.head_id + FENCE_SPAN
+    if is_due and not row.is_fence and not is_near_head:
+        yield "can't be found: it should be a fence"
+    if row.is_fence:
+        check.fence_id = row.id
+
+
+def take(batch: RecordBatch, row: BatchRow, check: PartitionCheck) -> None:
+    """Count a batch, and add its records to the hash."""
+    check.records += batch.count
+    check.next_offset = max(check.next_offset, row.base_offset + row.record_count)
+    check.last_ms = max(check.last_ms, row.last_ms)
+    for record in batch.records():
+        for part in (
+            b"%d %d %d" % (record.offset, record.arrival_ms, record.flags),
+            record.topic.encode(),
+            record.device.encode(),
+            record.client.encode(),
+            record.properties,
+            record.payload,
+        ):
+            check.digest.update(len(part).to_bytes(4, "big") + part)
+
+
+def check_gaps(verdict: Verdict) -> None:
+    """See that every hole in the offsets is one that an earlier report of damage has named."""
+    reported: defaultdict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for report in verdict.reports:
+        for gap in report.get("gaps", ()):
+            stretch = (gap["start_offset"], gap["stop_offset"])
+            reported[gap["stream"], gap["partition"]].append(stretch)
+    for key, own in verdict.partitions.items():
+        for start, stop in own.gaps:
+            if not any(a <= start and stop <= b for a, b in reported[key]):
+                verdict.fault(f"{key[0]}/{key[1]}: offsets {start} to {stop - 1} are missing")
+
+
+def check_groups(connection: sqlite3.Connection, verdict: Verdict) -> None:
+    """See that no group has committed more than there is."""
+    for group, stream, partition, offset in connection.execute(OFFSETS_SQL):
+        own = verdict.partitions.get((stream, partition))
+        if own is None:
+            verdict.fault(f"group {group!r}: {stream}/{partition} doesn't exist")
+        elif not 0 <= offset <= own.next_offset:
+            verdict.fault(
+                f"group {group!r}: {stream}/{partition} ends at {own.next_offset}, "
+                f"its committed offset is {offset}"
+            )
