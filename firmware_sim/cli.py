@@ -8,7 +8,7 @@ import os
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import typer
@@ -19,6 +19,7 @@ from firmware_sim.description import describe_scenario
 from firmware_sim.failures import SimulationFailed
 from firmware_sim.fleet import Fleet, Progress, RunOptions
 from firmware_sim.loader import load_scenario, shipped_scenarios
+from firmware_sim.paho_publisher import check_paho
 from firmware_sim.recording import Recording
 from firmware_sim.replay import Replay, ReplayOptions
 from firmware_sim.report import (
@@ -40,6 +41,7 @@ from gateway.documents import parse_duration_ms
 from gateway.errors import DocumentInvalid
 from gateway.mqtt import ProtocolVersion
 
+CLIENTS: tuple[Literal["firmware", "paho"], ...] = ("firmware", "paho")
 VERSIONS = {"3.1.1": ProtocolVersion.V3_1_1, "5": ProtocolVersion.V5}
 
 app = typer.Typer(
@@ -84,6 +86,10 @@ def run(
     kill_every: str | None = typer.Option(
         None, help="With --server: kill it (SIGKILL) every so often, and start it again."
     ),
+    client: str = typer.Option(
+        "firmware", help="Who speaks MQTT: 'firmware', or 'paho' for real paho-mqtt clients."
+    ),
+    summary: Path | None = typer.Option(None, help="Write the summary to this file, as JSON."),
     username: str | None = USERNAME,
     password: str | None = PASSWORD,
     protocol: str = PROTOCOL,
@@ -99,12 +105,13 @@ def run(
         seed=seed,
         drain_ms=_seconds(drain, "drain"),
         keeps_readings=verify,
+        client=_client(client),
     )
     _check(fleet_plan, options, data, is_made=server is not None)
     target = Target(host, port, _version(protocol), username, password)
     child = _server(server, kill_every, target)
     with choose_report(as_json=as_json) as report:
-        backstage = Backstage(data, stream, child)
+        backstage = Backstage(data, stream, child, summary)
         running = _run(fleet_plan, options, target, backstage, report)
         is_good = run_to_end(running if child is None else _run_with(child, options, running))
     if not is_good:
@@ -113,11 +120,12 @@ def run(
 
 @dataclass(frozen=True, slots=True)
 class Backstage:
-    """What is known of the server beyond its address: its log, and the process if it is ours."""
+    """What a run has beside its fleet: the server's log, its process if ours, the summary file."""
 
     data_dir: Path | None
     stream: str
     child: ServerChild | None
+    summary: Path | None
 
 
 def _server(command: str | None, kill_every: str | None, target: Target) -> ServerChild | None:
@@ -181,7 +189,17 @@ async def _run(
     if backstage.child is not None:
         values["kills"] = backstage.child.kills
         title += f", server killed {backstage.child.kills} times"
-    return _conclude(final, verdict, title, values, report)
+    is_good = _conclude(final, verdict, title, values, report)
+    if backstage.summary is not None:
+        _write_summary(backstage.summary, values)
+    return is_good
+
+
+def _write_summary(path: Path, values: dict[str, Any]) -> None:
+    try:
+        path.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2) + b"\n")
+    except OSError as error:
+        raise SimulationFailed(f"can't write the summary to {path}: {error.strerror}") from error
 
 
 def _conclude(
@@ -309,6 +327,8 @@ def _check(scenario: Scenario, options: RunOptions, data: Path | None, *, is_mad
             f"this run takes {readings:,} readings, and --verify keeps account of "
             f"{READINGS_MAX:,} at most; run it shorter, slower or with fewer devices"
         )
+    if options.client == "paho":
+        check_paho(options.devices)
     allow_connections(options.devices)
 
 
@@ -345,6 +365,13 @@ def _shift(text: str) -> int | str:
             f"'{text}' is neither 'now' nor a duration (write 1h, -30m)", param_hint="--shift"
         )
     return -shift_ms if text.startswith("-") else shift_ms
+
+
+def _client(text: str) -> Literal["firmware", "paho"]:
+    for client in CLIENTS:
+        if text == client:
+            return client
+    raise typer.BadParameter(f"'{text}' is neither 'firmware' nor 'paho'", param_hint="--client")
 
 
 def _speed(text: str) -> float | None:

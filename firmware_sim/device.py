@@ -9,7 +9,7 @@ All that a device does follows from its seed, its inputs and the times that it i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -28,6 +28,9 @@ from firmware_sim.signals import Grain
 from firmware_sim.timepiece import Timepiece
 from firmware_sim.wire import PublishFrame
 
+if TYPE_CHECKING:
+    from firmware_sim.paho_publisher import PahoPublisher
+
 # A shell that was held up gets the readings that it owes in portions.
 CATCH_UP_MAX = 100
 MICROSECONDS = 1_000_000
@@ -45,11 +48,17 @@ class Device:
     """One member of a fleet; an actor for the switchboard."""
 
     def __init__(
-        self, member: Member, plan: RunPlan, options: LineOptions, account: Account
+        self,
+        member: Member,
+        plan: RunPlan,
+        options: LineOptions,
+        account: Account,
+        publisher: PahoPublisher | None = None,
     ) -> None:
+        """Take a place in a fleet; without a `publisher` the device speaks MQTT by itself."""
         kind = member.kind
         key = derive_key(plan.seed, member.name)
-        self.publisher = Publisher(
+        self.publisher: Publisher | PahoPublisher = publisher or Publisher(
             options,
             account,
             derive_key(key, "line"),

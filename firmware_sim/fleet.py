@@ -10,11 +10,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from firmware_sim.account import Ledger
 from firmware_sim.connecting import Target, greet, wait_until
 from firmware_sim.device import Device, RunPlan
-from firmware_sim.line import LineOptions, Phase
+from firmware_sim.line import LineOptions
+from firmware_sim.paho_publisher import PahoPublisher
 from firmware_sim.scenario import Member, Scenario
 from firmware_sim.switchboard import RunClock, Switchboard
 
@@ -33,6 +35,8 @@ class RunOptions:
     """How long to wait, after the last reading, for what is not acknowledged yet."""
     keeps_readings: bool = False
     """Whether every single reading is to be accounted for."""
+    client: Literal["firmware", "paho"] = "firmware"
+    """Who speaks MQTT: the simulated firmware itself, or real paho-mqtt clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Progress:
     elapsed_ms: int
     devices: int
     connected: int
+    phases: dict[str, int]
+    """How many devices there are in each phase of their connection, those that are up apart."""
     taken: int
     published: int
     repeats: int
@@ -119,14 +125,18 @@ class Fleet:
     def _build_devices(self) -> list[Device]:
         plan = RunPlan(self.options.seed, self.start_ms, self.scenario.boot_within_ms)
         return [
-            Device(
-                member,
-                plan,
-                self._line_options(member),
-                self.ledger.open_account(member.kind.topic(member.name)),
-            )
+            self._build_device(member, plan)
             for member in self.scenario.members(self.options.devices)
         ]
+
+    def _build_device(self, member: Member, plan: RunPlan) -> Device:
+        options = self._line_options(member)
+        account = self.ledger.open_account(member.kind.topic(member.name))
+        publisher = None
+        if self.options.client == "paho":
+            link = member.kind.link
+            publisher = PahoPublisher(options, link, self._target, account, self._clock)
+        return Device(member, plan, options, account, publisher)
 
     def _line_options(self, member: Member) -> LineOptions:
         link = member.kind.link
@@ -143,11 +153,13 @@ class Fleet:
         tally = self.ledger.tally
         lines = [device.publisher.line for device in self.devices]
         boxes = [device.publisher.outbox for device in self.devices]
+        phases = Counter(line.phase.name.lower() for line in lines)
         p50_ms, p99_ms = tally.latency.percentiles_ms((0.5, 0.99))
         return Progress(
             elapsed_ms=self._clock.now_ms() - self.start_ms,
             devices=self.options.devices,
-            connected=sum(line.phase is Phase.UP for line in lines),
+            connected=phases.pop("up", 0),
+            phases=dict(sorted(phases.items())),
             taken=tally.taken,
             published=tally.published,
             repeats=tally.repeats,

@@ -159,7 +159,7 @@ def progress_pairs(progress: Progress) -> Pairs:
     """What a person wants to see of a fleet that runs."""
     seconds = max(1, progress.elapsed_ms) / 1_000
     pairs = [
-        ("connected", f"{count(progress.connected)} of {count(progress.devices)}"),
+        ("connected", _connected(progress)),
         ("published", f"{count(progress.published)} ({round(progress.published / seconds):,}/s)"),
         ("acknowledged", count(progress.acknowledged)),
         ("in flight", count(progress.in_flight)),
@@ -178,6 +178,11 @@ def progress_pairs(progress: Progress) -> Pairs:
         faults = ", ".join(f"{name} {number}" for name, number in progress.faults.items())
         pairs.append(("faults", faults))
     return pairs
+
+
+def _connected(progress: Progress) -> str:
+    others = "".join(f", {count(number)} {name}" for name, number in progress.phases.items())
+    return f"{count(progress.connected)} of {count(progress.devices)}{others}"
 
 
 def verdict_pairs(verdict: Verdict) -> Pairs:

@@ -39,11 +39,12 @@ def encode_remaining_length(length: int) -> bytes:
 class PublishFrame:
     """The PUBLISH packets of one topic, with all that never changes encoded once."""
 
-    __slots__ = ("_after_id", "_first", "_start", "qos")
+    __slots__ = ("_after_id", "_first", "_start", "qos", "topic")
 
     def __init__(self, topic: str, qos: int, version: ProtocolVersion) -> None:
         encoded = topic.encode()
         self.qos = qos
+        self.topic = topic
         self._first = bytes([PUBLISH | qos << 1])
         self._start = len(encoded).to_bytes(2, "big") + encoded
         self._after_id = NO_PROPERTIES if version is ProtocolVersion.V5 else b""

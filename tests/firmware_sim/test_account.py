@@ -85,8 +85,10 @@ class BruteForce:
             before = self.stored[:at]
             is_first = (topic, seq) not in before
             count += is_first and any(
-                t == topic and self.places[earlier] > self.places[at]
-                for earlier, (t, _) in enumerate(before)
+                reading[0] == topic
+                and self.places[earlier] > self.places[at]
+                and before.index(reading) == earlier
+                for earlier, reading in enumerate(before)
             )
         return count
 

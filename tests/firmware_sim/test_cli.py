@@ -32,16 +32,19 @@ async def run_beside(server, *arguments):
     return command.returncode, output.decode(), errors.decode()
 
 
-async def test_a_run_is_verified_by_a_witness_and_summed_up():
+async def test_a_run_is_verified_by_a_witness_and_summed_up(tmp_path):
     async with SinkServer() as server:
         status, output, errors = await run_beside(
-            server, "run", "demo", "--devices", 6, "--duration", 2, "--verify", "--json"
-        )
+            server, "run", "demo", "--devices", 6, "--duration", 2, "--verify", "--json",
+            "--summary", tmp_path / "summary.json",
+        )  # fmt: skip
     assert (status, errors) == (0, "")
     lines = [orjson.loads(line) for line in output.splitlines()]
     assert {line["type"] for line in lines} == {"progress", "summary"}
     summary = lines[-1]
     assert summary["ok"]
+    written = orjson.loads((tmp_path / "summary.json").read_bytes())
+    assert {"type": "summary", **written} == summary
     assert (
         summary["account"]["stored_once"] + summary["account"]["stored_again"] == summary["taken"]
     )

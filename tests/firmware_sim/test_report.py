@@ -20,7 +20,8 @@ from firmware_sim.report import (
 )
 
 PROGRESS = Progress(
-    elapsed_ms=2_000, devices=10, connected=9, taken=1_000, published=1_000, repeats=3,
+    elapsed_ms=2_000, devices=10, phases={"resting": 1}, connected=9, taken=1_000,
+    published=1_000, repeats=3,
     acknowledged=990, refused=1, overflowed=2, buffered=4, in_flight=5, reconnects=6, refusals=7,
     latency_ms_p50=1, latency_ms_p99=20, latency_ms_max=300, faults={"resend": 8},
 )  # fmt: skip
@@ -85,7 +86,7 @@ def test_the_report_fits_the_reader(monkeypatch, is_terminal, as_json, kind):
 
 def test_progress_is_put_in_words():
     pairs = dict(progress_pairs(PROGRESS))
-    assert pairs["connected"] == "9 of 10"
+    assert pairs["connected"] == "9 of 10, 1 resting"
     assert pairs["published"] == "1,000 (500/s)"
     assert pairs["ack p50/p99/max"] == "1/20/300 ms"
     assert pairs["refused"] == "7 connects, 1 readings"
