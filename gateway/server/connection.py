@@ -24,6 +24,7 @@ from gateway.mqtt import (
     split_pubacks,
     split_publishes,
 )
+from gateway.server.lingering import linger
 from gateway.server.listeners.addresses import peer_of
 from gateway.session import (
     Append,
@@ -299,8 +300,8 @@ class Connection(asyncio.Protocol):
             case Resume():
                 if self.subscriber is not None:
                     self.subscriber.resume()
-            case CloseConnection():
-                self.close()
+            case CloseConnection(is_told):
+                self.close(is_told=is_told)
             case OpenState():
                 self._open(effect)
             case _:
@@ -365,23 +366,33 @@ class Connection(asyncio.Protocol):
         if self._is_taking:
             # One write answers everything that came with one read.
             self._answers.append(packets)
-        elif self.transport is not None and not self.transport.is_closing():
+        elif self.transport is not None and self._is_writable:
             self._counters.bytes_sent += len(packets)
             self.transport.write(packets)
 
     def _write_answers(self) -> None:
         answers, self._answers = b"".join(self._answers), []
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and self._is_writable:
             self._counters.bytes_sent += len(answers)
             self.transport.write(answers)
 
-    def close(self) -> None:
-        """Close after what was written; the hub's sweep cuts off a client that doesn't read."""
+    @property
+    def _is_writable(self) -> bool:
+        transport = self.transport
+        is_open = transport is not None and not transport.is_closing()
+        return is_open and self.closing_since_ms is None
+
+    def close(self, *, is_told: bool = False) -> None:
+        """Close after what was written; the hub's sweep cuts off a client that doesn't read.
+
+        Who `is_told` why gets the time to read it.
+        """
         if self._answers:
             self._write_answers()
         if self.transport is not None and self.closing_since_ms is None:
             self.closing_since_ms = self._hub.clock.monotonic_ms()
-            self.transport.close()
+            if not (is_told and not self._hub.is_stopping and linger(self.transport, self)):
+                self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
@@ -407,7 +418,7 @@ class Connection(asyncio.Protocol):
 
     def _read_or_not(self) -> None:
         transport = self.transport
-        if transport is None or transport.is_closing():
+        if transport is None or not self._is_writable:
             return
         if self.is_held_back or self._is_clogged or self._early is not None:
             transport.pause_reading()

@@ -73,7 +73,7 @@ class Hub:
         self._patience = Patience(options)
         self.sys: SysTree | None = None
         self.turnstile = Turnstile(clock)
-        self._is_stopping = False
+        self.is_stopping = False
         self.failures = 0
         ingest.on_recovered = self._send_back_the_unanswered
 
@@ -106,7 +106,7 @@ class Hub:
             connection.abort()
         # Some room above the limit, so that the clients just beyond it are told why.
         room = max(SPARE_CONNECTIONS_MIN, self.options.connections_max // 4)
-        if self._is_stopping or len(self._connections) > self.options.connections_max + room:
+        if self.is_stopping or len(self._connections) > self.options.connections_max + room:
             connection.abort()
 
     def discard(self, connection: Connection) -> None:
@@ -160,9 +160,11 @@ class Hub:
             earlier.perform(TakenOver())
         elif len(self._connections_by_client_id) >= self.options.connections_max:
             return self._refuse(ReasonCode.SERVER_BUSY, "as many clients as there may be are here")
+        # Nobody comes back to a session whose time is over, though the sweep is still to come.
+        is_clean = wish.is_clean or self.sessions.is_over(wish.client_id)
         state = self.sessions.take(wish.client_id)
-        is_present = state is not None and not wish.is_clean
-        if state is None or wish.is_clean:
+        is_present = state is not None and not is_clean
+        if state is None or is_clean:
             if state is not None:
                 self._end(state)
             state = SessionState(wish.client_id)
@@ -389,7 +391,7 @@ class Hub:
 
     def pause(self) -> None:
         """Read nothing more from anyone: what has arrived is all there will be."""
-        self._is_stopping = True
+        self.is_stopping = True
         for connection in self._connections:
             connection.pause()
 

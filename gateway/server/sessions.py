@@ -61,10 +61,18 @@ class Sessions:
         return states
 
     def take(self, client_id: str) -> SessionState | None:
-        """Hand out the state of a client that comes back."""
+        """Hand out the state of a client that comes back; a will whose delay is over goes first."""
         self._expires_at_ms.pop(client_id, None)
-        self._wills_at_ms.pop(client_id, None)
-        return self._states.pop(client_id, None)
+        will_at_ms = self._wills_at_ms.pop(client_id, None)
+        state = self._states.pop(client_id, None)
+        if state and will_at_ms is not None and will_at_ms <= self._clock.monotonic_ms():
+            self.publish_will(state)
+        return state
+
+    def is_over(self, client_id: str) -> bool:
+        """Whether a state's time has passed, though `expire` has not come by since."""
+        due_ms = self._expires_at_ms.get(client_id)
+        return due_ms is not None and due_ms <= self._clock.monotonic_ms()
 
     def hold(self, state: SessionState) -> None:
         """Keep a state for its client's return, until it expires; its will waits for its delay."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.mqtt import Will
 from gateway.session.inputs import PublishBatch
@@ -87,7 +87,9 @@ class PublishWill:
 
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
-    """Close the network connection after everything sent so far."""
+    """Close the connection after everything sent; who `is_told` why should get to read it."""
+
+    is_told: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ class Session:
         farewell = self._answers.refusal(
             refused.reason_code, self.version, refused.reason, refused.retry_after_s
         )
-        return [Send(farewell), *self._close()] if farewell else self._close()
+        return [Send(farewell), *self._close(is_told=True)] if farewell else self._close()
 
     # -- receiving
 
@@ -338,20 +338,20 @@ class Session:
             # No DISCONNECT before a CONNACK that accepts [MQTT5-3.14.0-1].
             farewell = self._answers.refusal(reason_code, announced_version, reason)
         effects: list[Effect] = [Send(farewell)] if farewell else []
-        return [*effects, *self._close()]
+        return [*effects, *self._close(is_told=bool(farewell))]
 
     def _failure(self, failure: Failure) -> list[Effect]:
         return self._fail(failure.reason_code, failure.reason, failure.announced_version)
 
-    def _close(self) -> list[Effect]:
+    def _close(self, *, is_told: bool = False) -> list[Effect]:
         was_connected = self.phase is Phase.CONNECTED
         self.phase = Phase.CLOSED
         if not was_connected:
-            return [CloseConnection()]
+            return [CloseConnection(is_told)]
         will, self._will = self._will, None
         # [MQTT5-3.1.2-8] [MQTT5-3.1.2-10] [MQTT311-3.1.2-8] [MQTT311-3.1.2-10] [MQTT311-3.1.2-12]
         effects: list[Effect] = [] if will is None else [PublishWill(will)]
-        return [*effects, CloseConnection(), KeepState(self.state)]
+        return [*effects, CloseConnection(is_told), KeepState(self.state)]
 
     def _lose(self, _: ConnectionLost) -> list[Effect]:
         return self._close()

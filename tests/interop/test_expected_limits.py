@@ -294,3 +294,15 @@ def test_a_message_that_lives_for_no_time_is_gone_through_with(gateway, root):
         client.deliver(root, b"gone", 2, MessageExpiryInterval=0)
         client.deliver(root, b"there", 0)
         assert client.take(1)[0].payload == b"there"
+
+
+@pytest.mark.spec("MQTT5-3.3.4-7")
+def test_who_goes_on_with_what_it_began_still_reads_why_it_was_closed(gateway, root):
+    """As Paho's suite does: it answers each PUBREC before it comes to the DISCONNECT."""
+    with ScriptedClient(gateway.port) as client:
+        most = client.open().properties["ReceiveMaximum"]
+        for number in range(most + 1):
+            client.tell(root, b"%d" % number, 2)
+        while (heard := client.hear()).kind == PUBREC:
+            client.acknowledge(PUBREL, heard.packet_id)
+        assert heard.code == 0x93

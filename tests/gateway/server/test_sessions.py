@@ -105,6 +105,29 @@ def test_a_will_is_published_at_the_end_of_its_session_at_the_latest(sessions, c
     assert ingest.wills == [("c", b"bye", False)]
 
 
+def test_a_will_whose_delay_is_over_is_published_though_the_client_is_back(sessions, clock, ingest):
+    sessions.put(SessionState("c", 60_000, will=will(10)))
+    clock.advance(9_999)
+    assert sessions.take("c").will is not None
+    sessions.put(SessionState("c", 60_000, will=will(10)))
+    clock.advance(10_000)
+    assert sessions.take("c").will is None
+    assert ingest.wills == [("c", b"bye", True)]
+
+
+@pytest.mark.spec("MQTT5-4.1.0-2")
+async def test_a_session_whose_time_is_over_is_gone_before_the_sweep(edge, clock):
+    server = await edge(clock=clock)
+    for waited_ms, is_present in ((59_999, True), (60_000, False)):
+        client = Client(server)
+        client.connect("c", **kept(60))
+        client.lose()
+        clock.advance(waited_ms)
+        client = Client(server)
+        assert client.connect("c", **kept(60)).session_present is is_present
+        client.lose()
+
+
 def test_saving_waits_only_for_a_state_that_is_kept(sessions, ingest):
     done = []
     sessions.save(SessionState("kept", 1_000), lambda: done.append("kept"))
