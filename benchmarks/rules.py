@@ -60,6 +60,14 @@ SLIDING = """
     when: avg > 80
     clear: avg < 75
 """
+SEQUENCE = """
+  - id: rise
+    sequence:
+      within: 1m
+      steps:
+        - {id: low, when: payload.temperature < 50}
+        - {id: high, when: payload.temperature > 50}
+"""
 MIXED = """
   - {id: hot, when: payload.temperature > 95}
   - {id: damp, when: payload.humidity > 90, for: 10s, clear: payload.humidity < 80}
@@ -76,6 +84,7 @@ MIXED = """
 CASES = (
     Case("20 threshold rules, 200 devices", thresholds(20), 200, 200_000),
     Case("5-minute sliding average, 1,000 devices", SLIDING, 1_000, 250_000),
+    Case("two-step sequence, 1,000 devices", SEQUENCE, 1_000, 150_000),
     Case("5 mixed rules (a back-test), 1,000 devices", MIXED, 1_000, 10_000_000 // 60),
 )
 

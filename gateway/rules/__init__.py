@@ -22,8 +22,9 @@ from gateway.rules.outputs import (
     spell_time,
 )
 from gateway.rules.plans import RuleCounters
+from gateway.rules.rule_sets import RuleSet
 from gateway.rules.schema import rules_schema
-from gateway.rules.spec import RuleSet, RuleSpec
+from gateway.rules.spec import RuleSpec
 from gateway.rules.supported import SUPPORTED
 from gateway.rules.values import UNKNOWN
 

@@ -15,7 +15,8 @@ from gateway.rules.reading.inventories import read_keys
 from gateway.rules.reading.reader import Reader
 from gateway.rules.reading.references import read_lookups, read_schedules, read_zones
 from gateway.rules.reading.rules import References, RuleReader, read_defaults
-from gateway.rules.spec import Lookup, RuleSet, RuleSpec
+from gateway.rules.rule_sets import RuleSet
+from gateway.rules.spec import Lookup, RuleSpec
 from gateway.rules.supported import SUPPORTED
 
 SUFFIXES: Final = (".yaml", ".yml")

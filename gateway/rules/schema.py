@@ -8,7 +8,7 @@ from gateway.rules.expression.functions import AGGREGATES
 from gateway.rules.expression.parser import SOURCE_CHARS_MAX
 from gateway.rules.features import ANOMALY_METHODS, PUBLISH_MOMENTS
 from gateway.rules.reading.actions import MESSAGE_CHARS_MAX, TAKE_MAX
-from gateway.rules.reading.detectors import STEPS_MAX, STEPS_MIN
+from gateway.rules.reading.detectors import STEPS_MAX
 from gateway.rules.reading.frames import COUNT_MAX
 from gateway.rules.reading.reader import KEYS_MAX
 from gateway.rules.reading.references import DAYS
@@ -148,7 +148,14 @@ def _time() -> JsonSchema:
 
 
 def _state() -> JsonSchema:
-    return _object({"ttl": DURATION, "max_keys": _whole(1), "max_partials": _whole(1)})
+    return _object(
+        {
+            "ttl": DURATION,
+            "max_keys": _whole(1),
+            "max_partials": _whole(1),
+            "max_samples": _whole(1),
+        }
+    )
 
 
 def _window() -> JsonSchema:
@@ -208,7 +215,7 @@ def _step(*, is_part: bool = False) -> JsonSchema:
 
 
 def _sequence() -> JsonSchema:
-    steps = {"type": "array", "minItems": STEPS_MIN, "maxItems": STEPS_MAX, "items": _step()}
+    steps = {"type": "array", "minItems": 1, "maxItems": STEPS_MAX, "items": _step()}
     return _object(
         {
             "steps": steps,

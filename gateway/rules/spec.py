@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from gateway.errors import Complaint
 from gateway.rules.values import Kind, Value
 
 Scope = Mapping[str, object]
@@ -137,6 +136,7 @@ class StateSpec:
     ttl_ms: int = 7 * 86_400_000
     max_keys: int = 10_000
     max_partials: int = 64
+    max_samples: int = 10_000  # in one window of one key; a count window has its own bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,18 +438,3 @@ class Zone(Protocol):
     def name(self) -> str: ...
     def holds(self, lat: float, lon: float) -> bool:
         """Whether the point lies inside; the border counts as inside."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """Everything that was loaded together; `warnings` are worth reading, and stop nothing.
-
-    `inventories` are the keys of the look-ups whose silence a rule looks for.
-    """
-
-    rules: tuple[RuleSpec, ...]
-    lookups: Mapping[str, Lookup] = field(default_factory=dict)
-    zones: Mapping[str, Zone] = field(default_factory=dict)
-    schedules: Mapping[str, Schedule] = field(default_factory=dict)
-    warnings: tuple[Complaint, ...] = ()
-    inventories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

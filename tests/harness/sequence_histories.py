@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 from hypothesis import strategies as st
@@ -51,6 +52,9 @@ def sequences(draw):
     last_guards = ()
     if draw(st.integers(0, 2)) == 0:
         last_guards = (draw(forbidden(is_timed=True)),)
+    if any(step.guards for step in steps[1:]):
+        # A `not` needs a step behind it that must come.
+        steps[-1] = replace(steps[-1], is_skippable=False)
     if all(step.is_skippable for step in steps):
         steps[0] = Wanted(steps[0].parts[:1], guards=steps[0].guards)
     return steps, {

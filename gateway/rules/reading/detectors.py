@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.documents import Node, Section
@@ -112,7 +113,8 @@ def _chosen(reader: Reader, section: Section, key: str, options: tuple[str, ...]
 
 
 def _check_steps(section: Section, sections: list[Section], spec: SequenceSpec) -> None:
-    if "steps" in section and not STEPS_MIN <= len(sections) <= STEPS_MAX:
+    is_enough = len(sections) >= STEPS_MIN or any(_takes_many(step) for step in spec.steps)
+    if "steps" in section and not (is_enough and len(sections) <= STEPS_MAX):
         section.complain(
             f"a sequence has {STEPS_MIN} to {STEPS_MAX} steps, not {len(sections)}", "steps"
         )
@@ -129,6 +131,26 @@ def _check_steps(section: Section, sections: list[Section], spec: SequenceSpec) 
     if all(step.absent is not None for step in spec.steps):
         section.complain("'sequence' has only 'not' steps; write 'absent' instead")
 
+    _check_ends(section, spec.steps)
+
+
+def _takes_many(step: StepSpec) -> bool:
+    """Whether the step alone is a sequence."""
+    return bool(step.all_of) or step.times_max is None or step.times_max >= STEPS_MIN
+
+
+def _check_ends(section: Section, steps: Sequence[StepSpec]) -> None:
+    """Whether it is clear where a match begins and ends."""
+    taking = [step for step in steps if step.absent is None]
+    if taking and all(step.is_optional or step.times_min == 0 for step in taking):
+        section.complain("every step is optional; nothing at all would be a match")
+    for place, step in enumerate(steps[:-1]):
+        if step.absent is None:
+            continue
+        later = [one for one in steps[place + 1 :] if one.absent is None]
+        if place and all(one.is_optional or one.times_min == 0 for one in later):
+            section.complain(f"the steps behind 'not: {step.absent.text}' are all optional")
+
 
 def _step(
     reader: Reader, section: Section, environment: Environment, place: int
@@ -142,6 +164,7 @@ def _step(
     if len(kinds) != 1:
         section.complain("a step has one of 'when', 'not' and 'all_of'")
     own = environment.with_names({step_id: "any"}) if NAME.fullmatch(step_id) else environment
+    _check_kind(section, kinds)
     absent = reader.expression(section, "not", environment, "bool")
     all_of, inner = _all_of(reader, section, environment)
     times = _times(section)
@@ -174,6 +197,17 @@ def _step(
     return spec, inner if all_of else own
 
 
+def _check_kind(section: Section, kinds: list[str]) -> None:
+    """What has no meaning for a step of its kind."""
+    meaningless = {
+        "not": ("id", "times", "optional", "until"),
+        "all_of": ("id", "times", "until", "from"),
+    }
+    for key in meaningless.get(kinds[0], ()) if len(kinds) == 1 else ():
+        if key in section:
+            section.complain(f"'{key}' has no meaning for '{kinds[0]}'", key, at_key=True)
+
+
 def _all_of(
     reader: Reader, section: Section, environment: Environment
 ) -> tuple[tuple[StepSpec, ...], Environment]:
@@ -181,6 +215,9 @@ def _all_of(
     for place, inner in enumerate(section.sections("all_of")):
         if "all_of" in inner or "not" in inner:
             inner.complain("a part of 'all_of' has a 'when'")
+        for key in ("contiguity", "times", "optional", "until", "within"):
+            if key in inner:
+                inner.complain(f"'{key}' goes with the 'all_of', not with a part of it", key)
         step, environment = _step(reader, inner, environment, place)
         steps.append(step)
     if "all_of" in section and not STEPS_MIN <= len(steps) <= STEPS_MAX:

@@ -109,6 +109,16 @@ def test_quantifiers_and_groups_are_read():
             "'all_of' has 2 to",
         ),
         ("{within: 1m, steps: [{when: true}, {when: true, times: 0}]}", "'times' is 0"),
+        ("{within: 1m, steps: [{all_of: [{when: true}, {when: true, times: 2}]}]}", "'times' goes"),
+        ("{within: 1m, steps: [{when: true}, {not: true, times: 2}]}", "'times' has no meaning"),
+        (
+            "{within: 1m, steps: [{when: true, optional: true}, {when: true, times: {min: 0}}]}",
+            "every step is optional",
+        ),
+        (
+            "{within: 1m, steps: [{when: true}, {not: true}, {when: true, optional: true}]}",
+            "the steps behind 'not: true' are all optional",
+        ),
         (
             "{within: 1m, steps: [{when: true}, {when: true, times: [1]}]}",
             "a list is not a whole",
@@ -178,3 +188,8 @@ def test_a_score_is_known_with_an_anomaly_only():
 def test_an_absence_that_can_never_work_is_refused(rest, message):
     (found,) = complaints(f"- {{id: a, from: t, {rest}}}")
     assert message in found
+
+
+@pytest.mark.parametrize("step", ["all_of: [{when: true}, {when: true}]", "when: true, times: 3"])
+def test_a_step_that_takes_several_events_is_a_sequence_by_itself(step):
+    assert complaints(f"- {{id: a, from: t, sequence: {{within: 1m, steps: [{{{step}}}]}}}}") == []
