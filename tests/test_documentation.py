@@ -118,7 +118,9 @@ def shown_commands() -> list[str]:
 def test_a_command_in_a_document_exists_with_its_options(line):
     command, rest = command_named(shlex.split(line))
     known = {flag for parameter in command.params for flag in parameter.opts}
-    flags = {word.partition("=")[0] for word in rest if word.startswith("--")}
+    # What follows a bare `--` belongs to another command.
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    flags = {word.partition("=")[0] for word in own if word.startswith("--")}
     assert flags <= known | FLAGS_OF_ALL
 
 

@@ -49,7 +49,7 @@ class DeskHost:
         self._desk = desk
         self._data_dir = data_dir
         self._server: asyncio.Server | None = None
-        self._visits: set[asyncio.Task[None]] = set()
+        self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._looking: asyncio.Task[None] | None = None
         self._redriving = asyncio.Lock()
         self.yielding = asyncio.Event()
@@ -93,8 +93,9 @@ class DeskHost:
             self._looking.cancel()
         if self._server is not None:
             self._server.close()
-        for visit in self._visits:
-            visit.cancel()
+        for writer in self._visits.values():
+            # That ends its visit as if the other side were gone.
+            writer.transport.abort()
         await asyncio.gather(*self._visits, return_exceptions=True)
         unlink(self._data_dir)
 
@@ -108,7 +109,7 @@ class DeskHost:
         if visit is None or len(self._visits) >= CONNECTIONS_MAX:
             writer.close()
             return
-        self._visits.add(visit)
+        self._visits[visit] = writer
         members: set[str] = set()
         try:
             # The other side being gone, or talking nonsense, ends the visit.
@@ -118,7 +119,7 @@ class DeskHost:
                     writer.write(frame(await self._answer(number, name, arguments, members)))
                     await writer.drain()
         finally:
-            self._visits.discard(visit)
+            del self._visits[visit]
             for member in members:
                 self._desk.lose(member)
             writer.close()
