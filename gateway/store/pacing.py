@@ -26,7 +26,7 @@ from gateway.events import Run
 FOREVER_MS = float("inf")
 CLIENTS_MAX = 20_000
 SILENCE_MS = 1_000.0
-REPLIES_TRUSTED = 5
+REPLIES_TRUSTED = 6
 REPLIES_BETWEEN_PROBES = 32
 STRETCH_MAX = 64.0
 STRETCHED_WAIT_MS = 50.0
@@ -43,7 +43,7 @@ class PacingOptions:
     full_bytes: int = 256 << 10
     burst_commits: int = 32
     reply_ms: int = 30
-    probe_ms: int = 150
+    probe_ms: int = 250
 
     @classmethod
     def fixed(cls, linger_ms: int, full_bytes: int) -> PacingOptions:
@@ -136,8 +136,13 @@ class Pacing:
         if not self._options.reply_ms:
             return
         for run in runs:
-            self._pending.pop(run.client, None)
-            self._acknowledged_ms[run.client] = now_ms
+            client = run.client
+            pending_ms = self._pending.pop(client, now_ms)
+            self._acknowledged_ms[client] = now_ms
+            replies = self._replies.get(client, 0)
+            # A probe that another's haste cut short has shown nothing: it is made again.
+            if is_probed(replies) and now_ms - pending_ms < self._options.probe_ms:
+                self._replies[client] = replies - 1
         self._forget(now_ms)
 
     def _watch(self, client: str, now_ms: float) -> None:
@@ -157,7 +162,7 @@ class Pacing:
         replies = self._replies[client] = self._replies.get(client, 0) + 1
         if replies < REPLIES_TRUSTED:
             return
-        is_probe = (replies - REPLIES_TRUSTED) % REPLIES_BETWEEN_PROBES == 0
+        is_probe = is_probed(replies)
         self._held_from_ms = min(
             self._held_from_ms, now_ms + options.probe_ms if is_probe else now_ms
         )
@@ -179,3 +184,13 @@ class Pacing:
         for clients in known:
             if len(clients) > CLIENTS_MAX:
                 clients.clear()
+
+
+def is_probed(replies: int) -> bool:
+    """Whether the last of so many replies is to be held, to see if the client really waits.
+
+    The first that would be trusted is, and then ever fewer: after 32, 96, 224 … further ones.
+    """
+    beyond = replies - REPLIES_TRUSTED
+    turns, rest = divmod(beyond, REPLIES_BETWEEN_PROBES)
+    return beyond >= 0 and rest == 0 and turns & (turns + 1) == 0

@@ -1,3 +1,5 @@
+import random
+
 import pytest
 
 from gateway.events import Origin, Run
@@ -96,6 +98,18 @@ def test_many_events_wait_the_least_time_only():
     rate = played.commits_per_s(10_000, on_step)
     assert rate <= 6
     assert max(played.waits_ms) <= 200 + 2 * played.sync_ms + 2
+
+
+def test_a_fleet_that_publishes_often_is_not_taken_for_clients_that_wait():
+    """Replies that come by chance to others' commits must not make each other look true."""
+    played, rng = Played(), random.Random(3)
+
+    def on_step():
+        for _ in range(5):
+            played.publish(f"pump-{rng.randrange(100)}")
+
+    played.pass_ms(4_000, on_step=on_step)
+    assert played.commits_per_s(10_000, on_step) <= 8
 
 
 def test_a_full_commit_does_not_wait():
