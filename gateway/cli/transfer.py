@@ -199,8 +199,13 @@ def read_lines(path: Path) -> Iterator[Row]:
 def read_csv(path: Path) -> Iterator[Row]:
     """The rows of comma-separated values."""
     csv.field_size_limit(sys.maxsize)
-    with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
-        yield from csv.DictReader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+    is_compressed = path.name.endswith(".gz")
+    with (
+        gzip.open(path, "rt", encoding="utf-8", newline="")
+        if is_compressed
+        else path.open(encoding="utf-8", newline="")
+    ) as file:
+        yield from csv.DictReader(file)
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
