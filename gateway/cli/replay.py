@@ -96,6 +96,8 @@ class Printer:
             for count, what in ((met.late, "late"), (met.early, "early")):
                 if count:
                     steps.append(f"{count} {what} {'event' if count == 1 else 'events'}")
+            if met.cut_samples:
+                steps.append(f"{met.cut_samples} samples beyond max_samples")
             lines.append(f"  {rule}: {', '.join(steps)}")
         return lines
 

@@ -16,7 +16,6 @@ AGGREGATE_BYTES: Final = 512
 SAMPLE_BYTES: Final = 48
 COLUMN_BYTES: Final = 160
 PARTIAL_BYTES: Final = 512
-SAMPLES_MAX: Final = 100_000
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
 MERGEABLE: Final = frozenset(
@@ -71,7 +70,7 @@ def cost_of(rule: RuleSpec) -> StateCost:
     sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
     if rule.window is not None and _keeps_samples(rule.window, rule.aggregates):
         sample_bytes = SAMPLE_BYTES + COLUMN_BYTES * len(rule.aggregates)
-        samples_max = min(rule.window.count or SAMPLES_MAX, SAMPLES_MAX)
+        samples_max = rule.window.count or rule.state.max_samples
         samples_at_1_hz = rule.window.count or _seconds(rule.window)
     keys_max = rule.state.max_keys if rule.key else 1
     return StateCost(

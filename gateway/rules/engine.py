@@ -89,6 +89,9 @@ class Engine:
     @property
     def counters(self) -> Mapping[str, RuleCounters]:
         """What each rule has met so far, by rule id."""
+        for plan in self._plans():
+            if plan.window is not None:
+                plan.counters.cut_samples = plan.window.cut_samples
         return {plan.spec.id: plan.counters for plan in self._plans()}
 
     def feed(self, batches: Iterable[RecordBatch]) -> list[Output]:

@@ -25,11 +25,11 @@ STATEFUL_FUNCTIONS: Final = ("changed", "since")
 
 _RULE = "active arm.crossing at_opening.ignore dedupe enrich from.rule let prev"
 _TIME = "out_of_order late early late_policy.drop late_policy.adjust idle watermark.partition"
-_STATE = "ttl max_keys max_partials"
+_STATE = "ttl max_keys max_partials max_samples"
 _WINDOW = "offset timezone allowed_lateness"
 _CONDITION = "when for max_gap clear clear_for repeat on_unknown.reset on_unknown.false"
 _SEQUENCE = (
-    "steps not all_of from contiguity.strict contiguity.any times optional until step_within "
+    "steps not all_of from contiguity.strict contiguity.any times optional until step.within "
     "skip.none skip.to_next on_timeout.emit"
 )
 _ABSENT = "for expect.lookup clock.event startup_grace"

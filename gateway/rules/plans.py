@@ -50,6 +50,7 @@ class RuleCounters:
     early: int = 0
     without_time: int = 0
     without_key: int = 0
+    cut_samples: int = 0
     forgotten_keys: int = 0
     dropped_partials: int = 0
     late_example: tuple[str, str, int] | None = None
@@ -119,7 +120,11 @@ class RulePlan:
         self.when: Evaluate = condition.when.evaluate
         self.clear = condition.clear.evaluate if condition.clear is not None else None
         self.levels = tuple(level.when.evaluate for level in alarm.levels) if alarm else ()
-        self.window = WindowPlan(spec.window, spec.aggregates) if spec.window is not None else None
+        self.window = (
+            WindowPlan(spec.window, spec.aggregates, spec.state.max_samples)
+            if spec.window is not None
+            else None
+        )
         self.samples = (
             tuple(aggregate.value or EACH_COUNTS for aggregate in spec.aggregates)
             if self.pattern is None

@@ -9,9 +9,26 @@ from __future__ import annotations
 from array import array
 from collections.abc import MutableMapping, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from gateway.rules.instants import NEVER
+from gateway.rules.spec import WindowSpec
 from gateway.rules.values import UNKNOWN, Value
+
+
+class MeanPlan(Protocol):
+    """What a window needs to know of its plan, and where it counts what it had to leave out."""
+
+    cut_samples: int
+
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def needs(self) -> Sequence[int]: ...
+    @property
+    def samples_max(self) -> int: ...
+    @property
+    def spec(self) -> WindowSpec: ...
 
 
 class SlidingMean:
@@ -24,7 +41,7 @@ class SlidingMean:
         "head",
         "name",
         "needed",
-        "samples_max",
+        "plan",
         "size_ms",
         "taken",
         "times",
@@ -33,11 +50,11 @@ class SlidingMean:
     lag_ms = 1
     keeps_samples = True
 
-    def __init__(self, name: str, size_ms: int, needed: int, samples_max: int) -> None:
-        self.name = name
-        self.size_ms = size_ms
-        self.needed = needed
-        self.samples_max = samples_max
+    def __init__(self, plan: MeanPlan) -> None:
+        self.plan = plan
+        self.name = plan.names[0]
+        self.size_ms = plan.spec.size_ms
+        self.needed = plan.needs[0]
         self.times = array("q")
         self.values = array("d")
         self.head = 0  # what lies before it has left
@@ -68,8 +85,9 @@ class SlidingMean:
             self.back_total += value
             self.taken += 1
         count = len(times) - head
-        if count > self.samples_max:
+        if count > self.plan.samples_max:
             head, count = self._drop(), count - 1
+            self.plan.cut_samples += 1
         # The same as `_write`, without the call.
         self.due_ms = times[head] + self.size_ms + 1 if count else NEVER
         if count >= self.needed:

@@ -11,7 +11,7 @@ from gateway.rules.moments import MONOIDS
 _AGGREGATES = {*FOLDS, *ACCUMULATORS, *MONOIDS}
 
 _SEQUENCE = (
-    "steps not all_of from contiguity.strict contiguity.any times optional until step_within "
+    "steps not all_of from contiguity.strict contiguity.any times optional until step.within "
     "skip.none skip.to_next on_timeout.emit"
 )
 
@@ -33,6 +33,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "time.idle",
         "state.ttl",
         "state.max_keys",
+        "state.max_samples",
         "window.sliding",
         "window.tumbling",
         "window.hopping",

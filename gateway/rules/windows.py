@@ -7,33 +7,52 @@ when it must be fired next, whatever comes, before any sample of that time or la
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from gateway.rules.accumulators import Accumulator
-from gateway.rules.aggregates import accepts, build_accumulator, build_fold
-from gateway.rules.folds import Fold
+from gateway.rules.aggregates import accepts, build_accumulator
 from gateway.rules.instants import NEVER
 from gateway.rules.sliding_means import SlidingMean
 from gateway.rules.spec import AggregateSpec, WindowSpec
 from gateway.rules.values import UNKNOWN, Value
+from gateway.rules.window_contents import (
+    Contents,
+    GrowingContents,
+    MovingContents,
+    Packed,
+    Results,
+)
 
-SAMPLES_MAX = 100_000
+SAMPLES_MAX = 10_000
 # These have a value where there is nothing: none.
 KNOWN_WHEN_EMPTY = frozenset({"count", "distinct"})
-
-Results = MutableMapping[str, object]
-Packed = list[Value]
 
 
 class WindowPlan:
     """What the windows of one rule have in common, worked out once."""
 
-    __slots__ = ("accepts", "are_mergeable", "build", "names", "needs", "spec", "specs")
+    __slots__ = (
+        "accepts",
+        "are_mergeable",
+        "build",
+        "cut_samples",
+        "names",
+        "needs",
+        "samples_max",
+        "spec",
+        "specs",
+    )
 
-    def __init__(self, spec: WindowSpec, aggregates: Sequence[AggregateSpec]) -> None:
+    def __init__(
+        self,
+        spec: WindowSpec,
+        aggregates: Sequence[AggregateSpec],
+        samples_max: int = SAMPLES_MAX,
+    ) -> None:
         self.spec = spec
+        self.samples_max = max(samples_max, spec.count)
+        self.cut_samples = 0
+        """How many samples have left a window early, because there was no room for them."""
         self.specs = tuple(aggregates)
         self.names = tuple(aggregate.name for aggregate in aggregates)
         self.accepts = tuple(accepts(aggregate.function) for aggregate in aggregates)
@@ -80,122 +99,6 @@ class Window(Protocol):
     def unpack(self, packed: Packed) -> None:
         """Become what `pack` was called on."""
         ...
-
-
-class Contents(Protocol):
-    """The samples of a window, or what is left of them."""
-
-    def push(self, time_ms: int, values: Sequence[Value]) -> bool: ...
-
-    def write(self, now_ms: int, results: Results) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def pack(self) -> Packed: ...
-
-    def unpack(self, packed: Packed) -> None: ...
-
-
-class MovingContents:
-    """Samples that come and go: times, a column per aggregate (None: no sample), and folds."""
-
-    __slots__ = ("columns", "folds", "plan", "taken", "times")
-
-    def __init__(self, plan: WindowPlan) -> None:
-        self.plan = plan
-        self.taken = 0  # how many samples there ever were: their numbers on the pages
-        self.clear()
-
-    def clear(self) -> None:
-        self.times: deque[int] = deque()
-        self.columns: list[deque[Value]] = [deque() for _ in self.plan.specs]
-        self.folds: list[Fold] = [build_fold(spec) for spec in self.plan.specs]
-
-    def push(self, time_ms: int, values: Sequence[Value]) -> bool:
-        """Take in what is a sample to at least one aggregate; when full, let the oldest go."""
-        accepts_value = self.plan.accepts
-        is_sample = False
-        for index, value in enumerate(values):
-            if accepts_value[index](value):
-                is_sample = True
-        if not is_sample:
-            return False
-        for index, value in enumerate(values):
-            known = value if accepts_value[index](value) else None
-            self.columns[index].append(known)
-            if known is not None:
-                self.folds[index].push(time_ms, known)
-        self.times.append(time_ms)
-        self.taken += 1
-        if len(self.times) > SAMPLES_MAX:
-            self.drop()
-        return True
-
-    def drop(self) -> None:
-        """Let the oldest sample go."""
-        self.times.popleft()
-        for column, fold in zip(self.columns, self.folds, strict=True):
-            value = column.popleft()
-            if value is not None:
-                fold.pop(value)
-
-    def evict(self, until_ms: int) -> None:
-        """Let every sample go that is not younger than `until_ms`."""
-        times = self.times
-        while times and times[0] <= until_ms:
-            self.drop()
-
-    def write(self, now_ms: int, results: Results) -> None:
-        plan = self.plan
-        for name, fold, needed in zip(plan.names, self.folds, plan.needs, strict=True):
-            results[name] = fold.result(now_ms) if fold.count >= needed else UNKNOWN
-
-    def pack(self) -> Packed:
-        marks = [fold.mark for fold in self.folds]
-        return [self.taken, marks, list(self.times), [list(column) for column in self.columns]]
-
-    def unpack(self, packed: Packed) -> None:
-        self.taken, marks, times, columns = packed
-        self.times = deque(times)
-        self.columns = [deque(column) for column in columns]
-        for fold, column, mark in zip(self.folds, columns, marks, strict=True):
-            samples = zip(times, column, strict=True)
-            fold.refill([sample for sample in samples if sample[1] is not None], mark)
-
-
-class GrowingContents:
-    """Samples that only come until all go at once: nothing of them is kept but the accumulators."""
-
-    __slots__ = ("accumulators", "plan")
-
-    def __init__(self, plan: WindowPlan) -> None:
-        self.plan = plan
-        self.clear()
-
-    def clear(self) -> None:
-        built = (build_accumulator(spec) for spec in self.plan.specs)
-        self.accumulators: list[Accumulator] = [one for one in built if one is not None]
-
-    def push(self, time_ms: int, values: Sequence[Value]) -> bool:
-        accepts_value, is_sample = self.plan.accepts, False
-        for index, accumulator in enumerate(self.accumulators):
-            value = values[index]
-            if accepts_value[index](value):
-                accumulator.push(time_ms, value)
-                is_sample = True
-        return is_sample
-
-    def write(self, now_ms: int, results: Results) -> None:
-        plan = self.plan
-        for name, one, needed in zip(plan.names, self.accumulators, plan.needs, strict=True):
-            results[name] = one.result(now_ms) if one.count >= needed else UNKNOWN
-
-    def pack(self) -> Packed:
-        return [one.pack() for one in self.accumulators]
-
-    def unpack(self, packed: Packed) -> None:
-        for one, state in zip(self.accumulators, packed, strict=True):
-            one.unpack(state)
 
 
 def _contents(plan: WindowPlan) -> Contents:
@@ -261,8 +164,9 @@ class LeanSlidingWindow(SlidingWindow):
             column.append(value)
             fold.push(time_ms, value)
             contents.taken += 1
-            if len(times) > SAMPLES_MAX:
+            if len(times) > plan.samples_max:
                 contents.drop()
+                plan.cut_samples += 1
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
         is_known = fold.count >= plan.needs[0]
         results[plan.names[0]] = fold.result(time_ms) if is_known else UNKNOWN
@@ -273,7 +177,7 @@ def _sliding(plan: WindowPlan) -> Window:
     if len(plan.specs) > 1:
         return SlidingWindow(plan)
     if plan.specs[0].function == "avg":
-        return SlidingMean(plan.names[0], plan.spec.size_ms, plan.needs[0], SAMPLES_MAX)
+        return SlidingMean(plan)
     return LeanSlidingWindow(plan)
 
 

@@ -31,6 +31,7 @@ QOS_MAX: Final = 2
 ACTIVE_MAX: Final = 10_000_000
 PUBLISH_MAX: Final = 16
 LIMIT = re.compile(r"([1-9][0-9]{0,6})/([smhd])")
+LIMIT_COUNT_MAX: Final = 10_000
 LIMIT_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 WILDCARDS = re.compile(r"[+#\x00]")
 
@@ -254,6 +255,8 @@ def _limit(section: Section, base: SuppressSpec) -> tuple[int | None, int]:
     if match is None:
         section.complain_at(node, f"'{node.source}' is not a limit (write 20/h, 5/m, 1/s, 100/d)")
         return None, 0
+    if int(match[1]) > LIMIT_COUNT_MAX:
+        section.complain_at(node, f"a limit counts at most {LIMIT_COUNT_MAX} notifications")
     return int(match[1]), LIMIT_UNITS_MS[match[2]]
 
 

@@ -27,6 +27,7 @@ from gateway.rules.values import Kind
 
 KEYS_LIMIT: Final = 10_000_000
 PARTIALS_LIMIT: Final = 100_000
+SAMPLES_LIMIT: Final = 1_000_000
 COUNT_MAX: Final = 100_000
 SPAN_MS_MAX: Final = 366 * 86_400_000
 DAY_MS: Final = 86_400_000
@@ -70,12 +71,13 @@ def read_state(reader: Reader, section: Section | None, base: StateSpec) -> Stat
     """The `state` block; what it doesn't say is as in `base`."""
     if section is None:
         return base
-    names = ("ttl", "max_keys", "max_partials")
+    names = ("ttl", "max_keys", "max_partials", "max_samples")
     reader.uses_written(section, {key: f"state.{key}" for key in names})
     spec = StateSpec(
         section.duration_ms("ttl", base.ttl_ms, least=1),
         section.integer("max_keys", base.max_keys, least=1, most=KEYS_LIMIT),
         section.integer("max_partials", base.max_partials, least=1, most=PARTIALS_LIMIT),
+        section.integer("max_samples", base.max_samples, least=1, most=SAMPLES_LIMIT),
     )
     section.finish()
     return spec

@@ -4,14 +4,34 @@ import tracemalloc
 import pytest
 
 from gateway.rules import Engine
-from gateway.rules.costs import SAMPLES_MAX, cost_of
-from gateway.rules.windows import SAMPLES_MAX as SAMPLES_OF_THE_ENGINE
+from gateway.rules.costs import cost_of
+from gateway.rules.spec import StateSpec
+from gateway.rules.windows import SAMPLES_MAX
 from tests.harness.rule_files import load_one
 from tests.harness.rule_runs import Tape
 
 
-def test_the_bound_on_samples_is_the_engines():
-    assert SAMPLES_MAX == SAMPLES_OF_THE_ENGINE
+def test_the_bound_on_samples_is_what_the_rule_says():
+    rule = (
+        "- {id: a, from: t, state: {max_samples: 50}, window: {sliding: 1h}, "
+        "aggregate: {x: avg(payload.x)}, when: x > 1}"
+    )
+    assert cost_of(load_one(rule)).samples_max == 50
+    assert StateSpec().max_samples == SAMPLES_MAX
+
+
+@pytest.mark.parametrize(
+    "aggregates", ["x: avg(payload.x)", "x: sum(payload.x)", "x: sum(payload.x), y: max(payload.x)"]
+)
+def test_a_window_that_is_full_lets_its_oldest_sample_go_and_counts_it(aggregates):
+    rule = load_one(
+        "- {id: a, from: t, state: {max_samples: 3}, window: {sliding: 1h}, "
+        f"aggregate: {{{aggregates}}}, when: x > 100}}"
+    )
+    engine, tape = Engine([rule]), Tape()
+    for number in range(5):
+        engine.feed(tape.event({"x": number}, topic="t", arrival=number + 1))
+    assert engine.counters["a"].cut_samples == 2
 
 
 def test_a_sliding_window_pays_for_its_samples_and_a_growing_one_does_not():

@@ -52,7 +52,10 @@ def test_it_continues_bit_for_bit_from_what_it_packed():
 
 
 def test_a_full_window_lets_its_oldest_sample_go():
-    mean, results = SlidingMean("m", 10_000, 1, samples_max=3), {}
+    mean, results = (
+        SlidingMean(WindowPlan(WindowSpec("sliding", size_ms=10_000), [spec_of("avg", "m")], 3)),
+        {},
+    )
     for time_ms in range(200):
         mean.add(time_ms, [time_ms], results)
     assert results["m"] == 198

@@ -187,10 +187,10 @@ def test_what_is_a_sample_to_no_aggregate_opens_no_window():
     assert look(plan.open(), plan, [(0, [UNKNOWN]), (5, [None])]) == []
 
 
-def test_a_full_window_lets_its_oldest_sample_go(monkeypatch):
-    monkeypatch.setattr("gateway.rules.windows.SAMPLES_MAX", 3)
-    plan = WindowPlan(WindowSpec("sliding", size_ms=1_000), [spec_of("sum")])
+def test_a_full_window_lets_its_oldest_sample_go():
+    plan = WindowPlan(WindowSpec("sliding", size_ms=1_000), [spec_of("sum")], 3)
     window, results = plan.open(), {}
     for time_ms in range(5):
         window.add(time_ms, [10**time_ms], results)
     assert results["x"] == 11_100
+    assert plan.cut_samples == 2

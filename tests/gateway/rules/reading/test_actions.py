@@ -185,3 +185,8 @@ def test_a_limit_is_a_count_a_span(limit):
 def test_parents_are_rule_ids():
     (found,) = complaints("- {id: a, from: t, when: true, suppress: {while_active: [A b]}}")
     assert "'A b' is not a rule id" in found
+
+
+def test_a_limit_is_bounded_because_each_notification_in_it_is_remembered():
+    found = complaints("- {id: a, from: t, when: true, suppress: {limit: 10001/d}}")
+    assert any("at most 10000" in str(complaint) for complaint in found)
