@@ -3,5 +3,6 @@
 from gateway.metrics.averages import MINUTES, LoadAverages
 from gateway.metrics.counters import Counters
 from gateway.metrics.reading import Reading
+from gateway.metrics.recent import RecentMaximum
 
-__all__ = ["MINUTES", "Counters", "LoadAverages", "Reading"]
+__all__ = ["MINUTES", "Counters", "LoadAverages", "Reading", "RecentMaximum"]

@@ -17,7 +17,7 @@ from typing import Protocol
 from gateway.clock import Clock
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.events import Flag, Run
-from gateway.metrics import Counters
+from gateway.metrics import Counters, RecentMaximum
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
 from gateway.server.options import ServerOptions
@@ -32,6 +32,7 @@ LOG = logging.getLogger(__name__)
 RETRY_MS = (20, 50, 100, 200, 500, 1_000)
 RECORD_BYTES = 64
 HELD_MAX = 100_000
+RECENT_MS = 10_000
 NOT_STORED = "the log could not be written; the message is not stored"
 
 
@@ -103,7 +104,8 @@ class Ingest:
         self.on_recovered: Callable[[], None] | None = None
         self._has_refused = False
         self.uncommitted_bytes = 0
-        self.commit_ms = self.commit_ms_max = 0.0
+        self.commit_ms = 0.0
+        self.commit_ms_max = RecentMaximum(RECENT_MS)
         self.accepted = 0
         self.refused = 0
 
@@ -289,7 +291,7 @@ class Ingest:
         self.counters.commits += 1
         self.counters.commit_ms_total += took_ms
         self.commit_ms = took_ms
-        self.commit_ms_max = max(self.commit_ms_max, took_ms)
+        self.commit_ms_max.note(took_ms, self._clock.monotonic_ms())
 
     def _acknowledge(self, submissions: list[Submission], committed: Committed) -> None:
         """Tell everyone what is durable: one answer a publisher, but one a packet for receipts."""

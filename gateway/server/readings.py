@@ -40,11 +40,10 @@ class Readings:
         self._begun_at_ms = self._clock.monotonic_ms()
 
     async def take(self) -> Reading:
-        """Look at everything now; `commit_ms_max` is the longest commit since the last look."""
+        """Look at everything now; `commit_ms_max` is the longest commit of the last seconds."""
         stored, stored_bytes = await self._stored()
         hub, ingest, fanout = self._hub, self._hub.ingest, self._hub.fanout
         subscribers = [one.subscriber for one in hub.clients if one.subscriber is not None]
-        commit_ms_max, ingest.commit_ms_max = ingest.commit_ms_max, 0.0
         handshakes = self._listeners.handshakes
         return Reading(
             hub.counters,
@@ -64,7 +63,7 @@ class Readings:
             repeated=ingest.repeats.repeated,
             uncommitted_bytes=ingest.uncommitted_bytes,
             commit_ms=ingest.commit_ms,
-            commit_ms_max=commit_ms_max,
+            commit_ms_max=ingest.commit_ms_max.at(self._clock.monotonic_ms()),
             is_failing=ingest.is_failing,
             lag=max(map(self._lag, subscribers), default=0),
             throttled=len(hub.quotas.waiting),
