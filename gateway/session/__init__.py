@@ -1,7 +1,7 @@
 """One client's conversation as a state machine: inputs in, effects out, no IO."""
 
 from gateway.session.answering import retry_properties
-from gateway.session.delivering import Delivery, Outgoing, Terms, current_properties
+from gateway.session.delivering import Delivery, Outgoing, Terms
 from gateway.session.effects import (
     Append,
     CloseConnection,
@@ -18,6 +18,7 @@ from gateway.session.effects import (
     SendRetained,
     SendSaved,
 )
+from gateway.session.expiring import current_properties
 from gateway.session.inputs import (
     Appended,
     AppendRefused,

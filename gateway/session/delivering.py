@@ -16,7 +16,6 @@ from gateway.mqtt import (
     NO_PROPERTIES,
     ProtocolVersion,
     Pubrel,
-    decode_publish_properties,
     encode_packet,
     encode_properties,
     publish_parts,
@@ -25,7 +24,6 @@ from gateway.session.state import Grant, Position, SessionState
 
 SECOND_MS = 1_000
 QOS_2 = 2
-MESSAGE_EXPIRY_INTERVAL = b"\x02"
 # What the topics behind the aliases of one client may take; others go out by name.
 ALIASED_BYTES_MAX = 64 << 10
 
@@ -67,30 +65,6 @@ class Terms(NamedTuple):
     def for_message_of(self, publisher: str, client_id: str) -> Terms | None:
         """The terms for what `publisher` published; None when `client_id` does not want it."""
         return self.own if self.no_local and publisher == client_id else self
-
-
-def current_properties(
-    properties: bytes, arrival_ms: int, now_ms: int, *, is_sent: bool = False
-) -> bytes | None:
-    """The properties of a message that has waited since `arrival_ms`; None when it has expired.
-
-    One that `is_sent` already, and is to be sent again, does not expire any more.
-
-    Spec: MQTT5 §3.3.2.3.3 [MQTT5-3.3.2-5] [MQTT5-3.3.2-6], §4.3.3 [MQTT5-4.3.3-7]
-    """
-    # Without its identifier anywhere among the bytes there is no expiry, which is the common case.
-    if MESSAGE_EXPIRY_INTERVAL not in properties:
-        return properties
-    decoded = decode_publish_properties(properties)
-    expiry_s = decoded.message_expiry_interval_s
-    if expiry_s is None:
-        return properties
-    waited_s = max(0, now_ms - arrival_ms) // SECOND_MS
-    if waited_s >= expiry_s:
-        if not is_sent:
-            return None
-        waited_s = expiry_s
-    return encode_properties(decoded._replace(message_expiry_interval_s=expiry_s - waited_s))
 
 
 def place_properties(position: Position, arrival_ms: int) -> bytes:
