@@ -176,7 +176,7 @@ def _step(
                 key: f"sequence.{key}"
                 for key in ("not", "all_of", "from", "times", "optional", "until")
             },
-            "within": "sequence.step_within",
+            "within": "sequence.step.within",
         },
     )
     spec = StepSpec(
