@@ -1,6 +1,8 @@
 """The desk against a model: members that join, leave, die, commit, seek, while the log is cut."""
 
 import asyncio
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.clock import ManualClock
 from gateway.errors import GroupRefused, MemberFenced, OffsetOutOfRange
-from gateway.store import StreamSpec
+from gateway.store import StoreOptions, StreamSpec, open_store
 from gateway.store.groups.desk import GroupDesk, Wish
 from gateway.store.groups.member import SharingMember
 from gateway.store.groups.options import GroupOptions
@@ -35,13 +37,19 @@ class Group(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.clock = ManualClock()
-        self.store = MemoryStore(hole=1)
+        self.store = self.do(self.open_store())
         self.desk = GroupDesk(self.store, self.clock)
         self.members = []
         self.polled = {}
         self.seen = [set() for _ in range(PARTITIONS)]
         self.count = 0
         self.do(self.store.ensure(StreamSpec(STREAM, PARTITIONS)))
+
+    async def open_store(self):
+        return MemoryStore(hole=1)
+
+    async def reopen(self):
+        """What a restart of the gateway does to the store; this one forgets all, so nothing."""
 
     def do(self, coroutine):
         return self.runner.run(coroutine)
@@ -146,6 +154,7 @@ class Group(RuleBasedStateMachine):
     def restart(self):
         for member in list(self.members):
             self.forget(member)
+        self.do(self.reopen())
         self.desk = GroupDesk(self.store, self.clock)
 
     @invariant()
@@ -178,6 +187,7 @@ class Group(RuleBasedStateMachine):
             assert left <= self.seen[partition]
         for member in list(self.members):
             self.forget(member)
+        self.do(self.store.close())
         self.runner.close()
 
     async def read_on(self, member):
@@ -196,6 +206,26 @@ class Group(RuleBasedStateMachine):
 
 TestGroup = Group.TestCase
 TestGroup.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+class SqliteGroup(Group):
+    """The same over the embedded engine, closed and opened again at each restart."""
+
+    async def open_store(self):
+        self.folder = tempfile.TemporaryDirectory()
+        return await open_store(StoreOptions(Path(self.folder.name)), self.clock)
+
+    async def reopen(self):
+        await self.store.close()
+        self.store = await open_store(StoreOptions(Path(self.folder.name)), self.clock)
+
+    def teardown(self):
+        super().teardown()
+        self.folder.cleanup()
+
+
+TestSqliteGroup = SqliteGroup.TestCase
+TestSqliteGroup.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 
 
 @pytest.fixture
