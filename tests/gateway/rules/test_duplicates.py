@@ -62,9 +62,9 @@ RULE = """
 def test_repeats_never_reach_the_window():
     engine, tape = engine_of(RULE), Tape()
     found = []
-    for now, name in ((0, "a"), (1, "a"), (2, "a"), (3, "b"), (4, None), (11, "a")):
+    for at, name in ((0, "a"), (1, "a"), (2, "a"), (3, "b"), (4, None), (11, "a")):
         payload = {} if name is None else {"id": name}
-        found += engine.feed(tape.event(payload, arrival=now * 1_000))
+        found += engine.feed(tape.event(payload, arrival=at * 1_000))
     assert steps(found) == [("raised", 11_000)]
 
 

@@ -40,5 +40,5 @@ def test_it_remembers_no_more_tokens_than_there_is_room_for():
 
 def test_without_limits_it_remembers_nothing():
     throttle = Throttle(SuppressSpec(), 3)
-    assert {throttle.admit("a", now) for now in range(5)} == {""}
+    assert {throttle.admit("a", at) for at in range(5)} == {""}
     assert throttle.pack() == [[], []]
