@@ -77,6 +77,7 @@ def test_the_owner_of_a_statement_cites_it(row):
 )
 def test_a_statement_that_we_conform_to_is_named_by_its_proofs(row):
     assert row.proofs
+    assert len(set(row.proofs)) == len(row.proofs)
     for proof in row.proofs:
         assert row.statement in statements_in(ROOT / "tests" / proof)
 
