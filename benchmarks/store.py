@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import shutil
 import statistics
@@ -16,6 +17,7 @@ import uvloop
 from benchmarks.machine import sync_times_us
 from benchmarks.plan import Plan
 from benchmarks.report import Report, Target
+from benchmarks.upkeep import measure_upkeep, measure_wear
 from gateway.clock import SystemClock
 from gateway.events import Origin, Run
 from gateway.store import StoreOptions, StreamSpec, StreamStore, open_store, partition_of
@@ -36,6 +38,9 @@ FETCH_MIN = 500_000
 LOOK_UP_MS_MAX = 20.0
 OPEN_S_MAX = 1.0
 SYNCS_MAX = 3.0
+UPKEEP_MAX = 3.0
+MANY_A_SECOND, FEW_A_SECOND = 5_000, 50
+WEAR_MANY_MAX, WEAR_FEW_MAX = 0.5, 1.5
 
 
 class Figures(NamedTuple):
@@ -51,6 +56,9 @@ class Figures(NamedTuple):
     open_s: float
     ack_ms: float
     sync_ms: float
+    upkeep_ratio: float
+    wear_many: float
+    wear_few: float
 
 
 def run(plan: Plan) -> Report:
@@ -83,6 +91,11 @@ async def measure(plan: Plan, directory: Path) -> Figures:
     open_s = time.perf_counter() - started
     ack_ms, sync_ms = await compare_with_sync(store, directory)
     await store.close()
+    upkeep = await measure_upkeep(directory / "upkeep")
+    wear = [
+        await measure_wear(directory / "wear", events_per_s, seconds)
+        for events_per_s, seconds in ((MANY_A_SECOND, 10.0), (FEW_A_SECOND, 60.0))
+    ]
     return Figures(
         events,
         events / append_s,
@@ -94,6 +107,8 @@ async def measure(plan: Plan, directory: Path) -> Figures:
         open_s,
         ack_ms,
         sync_ms,
+        upkeep.busy_ms / upkeep.alone_ms,
+        *(math.nan if one is None else one for one in wear),
     )
 
 
@@ -227,6 +242,9 @@ def build_report(plan: Plan, rounds: list[Figures]) -> Report:
             ("look-up by time, ms", f"{middle.look_up_ms:.2f}"),
             ("opening, s", f"{middle.open_s:.3f}"),
             ("commit of one record, ms", f"{middle.ack_ms:.2f}"),
+            ("p99 of acks while retention and a replay run, times", f"{middle.upkeep_ratio:.2f}"),
+            (f"bytes written a payload byte, {MANY_A_SECOND}/s", f"{middle.wear_many:.2f}"),
+            (f"bytes written a payload byte, {FEW_A_SECOND}/s", f"{middle.wear_few:.2f}"),
         ],
         targets=[
             Target(
@@ -251,6 +269,21 @@ def build_report(plan: Plan, rounds: list[Figures]) -> Report:
             ),
             Target(
                 f"a lone commit <= {SYNCS_MAX:g} syncs", f"{syncs:.1f} syncs", syncs <= SYNCS_MAX
+            ),
+            Target(
+                f"p99 with upkeep <= {UPKEEP_MAX:g} x without",
+                f"{middle.upkeep_ratio:.2f} x",
+                middle.upkeep_ratio <= UPKEEP_MAX,
+            ),
+            Target(
+                f"written at {MANY_A_SECOND}/s <= {WEAR_MANY_MAX:g} a byte",
+                f"{middle.wear_many:.2f}",
+                middle.wear_many <= WEAR_MANY_MAX,
+            ),
+            Target(
+                f"written at {FEW_A_SECOND}/s <= {WEAR_FEW_MAX:g} a byte",
+                f"{middle.wear_few:.2f}",
+                middle.wear_few <= WEAR_FEW_MAX,
             ),
         ],
         figures={"rounds": [figures._asdict() for figures in rounds]},
