@@ -61,14 +61,19 @@ class Penstock(Server):
     name = "penstock"
     keeps_events = True
 
-    def __init__(self, checkout: Path = REPOSITORY) -> None:
-        """Start the gateway of `checkout`."""
+    def __init__(self, checkout: Path = REPOSITORY, linger: str | None = None) -> None:
+        """Start the gateway of `checkout`, with its defaults but for `store.linger`."""
         self.checkout = checkout.resolve()
+        self.linger = linger
         if self.checkout != REPOSITORY:
             self.name = f"penstock at {checkout.name}"
 
     def command(self, directory: Path, port: int) -> list[str]:
         place = ["--data", str(directory / "log"), "--host", "127.0.0.1", "--port", str(port)]
+        if self.linger is not None:
+            configuration = directory / "linger.yaml"
+            configuration.write_text(f"store: {{linger: {self.linger}}}\n")
+            place += ["--config", str(configuration)]
         return [sys.executable, "-m", "gateway.cli", "serve", *place]
 
 

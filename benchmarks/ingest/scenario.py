@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 from benchmarks.ingest.measurement import Result, measure_server
 from benchmarks.plan import Plan
@@ -32,6 +32,12 @@ def run(plan: Plan) -> Report:
         for server in installed:
             print(f"  round {round_no + 1} of {plan.rounds}: {server.name} ...", flush=True)
             results[server.name].append(measure_server(server, plan.load, plan.directory))
+            if isinstance(server, (Penstock, Mosquitto)):
+                described = f"{server.name}, MQTT 5 with properties"
+                print(f"  round {round_no + 1} of {plan.rounds}: {described} ...", flush=True)
+                load = replace(plan.load, with_properties=True)
+                one = measure_server(server, load, plan.directory)
+                results.setdefault(described, []).append(one)
     medians = {name: median(rounds) for name, rounds in results.items()}
     report = Report("ingest", describe(plan), COLUMNS, rows(medians), judge(medians))
     report.figures = {
