@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import typer
 
+from gateway.clock import SystemClock
 from gateway.store import back_up_log
 
 DATA_DIR = Path("penstock-data")
@@ -33,6 +34,7 @@ def backup(
         manifest = back_up_log(
             data,
             destination,
+            SystemClock(),
             lambda done, size: shown.update(task, completed=done, total=size),
         )
     print_manifest(manifest, f"{data} is copied to {destination}", as_json=json)

@@ -7,7 +7,6 @@ import os
 import platform
 import resource
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,9 +19,10 @@ import orjson
 import typer
 
 from gateway import __version__
+from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load_config
 from gateway.errors import DocumentInvalid, PenstockError
-from gateway.store import StreamReader, forecast_wear, open_reader, read_wear
+from gateway.store import StreamReader, engine_version, forecast_wear, open_reader, read_wear
 
 DEFAULT_CONFIG = Path("config/gateway.yaml")
 MIB = 1 << 20
@@ -107,7 +107,7 @@ def check_programs() -> Iterator[Finding]:
         Level.ok,
         "versions",
         f"penstock {__version__}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}, zstd {zstd}, {platform.machine()}",
+        f"SQLite {engine_version()}, zstd {zstd}, {platform.machine()}",
     )
 
 
@@ -137,8 +137,9 @@ def check_open_files() -> Finding:
 
 def check_clock() -> Finding:
     """Whether the wall clock can be believed."""
-    if time.time() < FIRST_SANE_S:
-        text = time.strftime("%Y-%m-%d", time.gmtime())
+    now_s = SystemClock().now_ms() // 1000
+    if now_s < FIRST_SANE_S:
+        text = time.strftime("%Y-%m-%d", time.gmtime(now_s))
         return Finding(Level.warn, "clock", f"it says {text}", "set it, or wait for NTP")
     if CLOCK_SYNCED.exists():
         return Finding(Level.ok, "clock", "synchronised")

@@ -46,7 +46,13 @@ from gateway.store.protocol import (
     Unread,
     Volume,
 )
-from gateway.store.safety import audit_log, back_up_log, restore_log, verify_log
+from gateway.store.safety import (
+    audit_log,
+    back_up_log,
+    engine_version,
+    restore_log,
+    verify_log,
+)
 from gateway.store.scan import Scan
 from gateway.store.wear import (
     WEAR_KEY,
@@ -121,6 +127,7 @@ __all__ = [
     "desk_of",
     "device_written_bytes",
     "encode_wear",
+    "engine_version",
     "forecast_wear",
     "lags_of",
     "offsets_at",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gateway.clock import Clock
+
 
 def verify_log(data_dir: Path) -> dict[str, Any]:
     """Read everything in a data directory: streams with their hashes, faults, reports of damage.
@@ -22,7 +24,7 @@ def verify_log(data_dir: Path) -> dict[str, Any]:
 
 
 def back_up_log(
-    data_dir: Path, destination: Path, progress: Callable[[int, int], None]
+    data_dir: Path, destination: Path, clock: Clock, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
     """Copy a log, beside its gateway too, into a new directory; return what the copy holds.
 
@@ -31,7 +33,7 @@ def back_up_log(
     """
     from gateway.store.sqlite.copying import back_up
 
-    return back_up(data_dir, destination, progress)
+    return back_up(data_dir, destination, clock, progress)
 
 
 def restore_log(source: Path, data_dir: Path) -> dict[str, Any]:
@@ -54,3 +56,10 @@ def audit_log(data_dir: Path) -> dict[str, Any]:
     from gateway.store.sqlite.auditing import audit
 
     return audit(data_dir)
+
+
+def engine_version() -> str:
+    """The version of the engine that keeps the log."""
+    from sqlite3 import sqlite_version
+
+    return sqlite_version

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from gateway import __version__
+from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.store.sqlite.connections import unavailable
 from gateway.store.sqlite.lock_file import DirectoryLock, sync_directory, sync_file
@@ -35,7 +36,9 @@ def show_nothing(done_bytes: int, size_bytes: int) -> None:
     """Report to nobody how far a copy has come."""
 
 
-def back_up(data_dir: Path, destination: Path, progress: Progress = show_nothing) -> dict[str, Any]:
+def back_up(
+    data_dir: Path, destination: Path, clock: Clock, progress: Progress = show_nothing
+) -> dict[str, Any]:
     """Copy the log of `data_dir` into the new directory `destination`; return its manifest.
 
     Raises:
@@ -58,17 +61,17 @@ def back_up(data_dir: Path, destination: Path, progress: Progress = show_nothing
             target.unlink(missing_ok=True)
             raise unavailable(error, source) from error
     sync_file(target)
-    manifest = describe(target, verify(destination))
+    manifest = describe(target, verify(destination), clock.now_ms())
     write_synced(destination / MANIFEST_NAME, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
     return manifest
 
 
-def describe(target: Path, verdict: Verdict) -> dict[str, Any]:
+def describe(target: Path, verdict: Verdict, taken_ms: int) -> dict[str, Any]:
     """What a copy holds, and how to tell that it is still the same."""
     streams = sorted({stream for stream, _ in verdict.partitions})
     return {
         "penstock": __version__,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": datetime.fromtimestamp(taken_ms / 1000, UTC).isoformat(timespec="seconds"),
         "file": target.name,
         "size_bytes": target.stat().st_size,
         "sha256": file_hash(target),

@@ -72,7 +72,7 @@ def read_wal(path: Path, index: bytes) -> WalContent:
     headers = [frame_header(content, index) for index in range(frame_count)]
     sums = checksum(content[:24], (0, 0), content)
     is_header_whole = sums == struct.unpack_from(">2I", content, 24)
-    salts = content[16:24] if is_header_whole else most_common_salts(headers)
+    salts = content[16:24] if is_header_whole else prevailing_salts(headers)
     # Frames of an earlier round lie behind the last one; one alone is a damaged header.
     last = max((place for place, own in enumerate(headers) if own[2] == salts), default=-1)
     frames: list[Frame] = []
@@ -136,7 +136,7 @@ def checksum(checked: bytes, sums: Sums, content: bytes) -> Sums:
     return first, second
 
 
-def most_common_salts(headers: list[tuple[int, int, bytes, Sums]]) -> bytes:
+def prevailing_salts(headers: list[tuple[int, int, bytes, Sums]]) -> bytes:
     """The salts that most frames share."""
     return Counter(salts for _, _, salts, _ in headers).most_common(1)[0][0]
 

@@ -1,6 +1,7 @@
 from typer.testing import CliRunner
 
 from gateway.cli.restore import app
+from gateway.clock import ManualClock
 from gateway.errors import StoreError
 from gateway.store import back_up_log, verify_log
 from tests.gateway.store.logs import write_small_log
@@ -10,7 +11,7 @@ run = CliRunner().invoke
 
 def make_backup(tmp_path):
     data_dir = write_small_log(tmp_path / "data")
-    back_up_log(data_dir, tmp_path / "copy", lambda done, size: None)
+    back_up_log(data_dir, tmp_path / "copy", ManualClock(1), lambda done, size: None)
     return tmp_path / "copy"
 
 

@@ -26,7 +26,9 @@ async def test_a_copy_taken_under_load_is_one_moment_and_restores(tmp_path):
 
     writing = asyncio.create_task(load())
     await until(lambda: is_filled(store), "200 records")
-    manifest = await asyncio.to_thread(back_up, tmp_path / "data", tmp_path / "copy")
+    manifest = await asyncio.to_thread(
+        back_up, tmp_path / "data", tmp_path / "copy", ManualClock(1)
+    )
     is_over.set()
     written = await writing
     first, second = manifest["streams"][STREAM]["next_offsets"]
