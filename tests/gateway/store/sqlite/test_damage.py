@@ -213,9 +213,8 @@ def test_an_exchange_that_a_crash_has_interrupted_is_finished(tmp_path, moved):
     path = tmp_path / "penstock.db"
     path.with_name("penstock.db.rebuilt").write_bytes(b"new")
     path.with_name("penstock.db-wal").write_bytes(b"old wal")
-    path.with_name("penstock.db.damaged-20231115T221320Z" if moved else path.name).write_bytes(
-        b"old"
-    )
+    aside = "penstock.db.damaged-20231115T221320Z"
+    path.with_name(aside if moved else path.name).write_bytes(b"old")
     finish_exchange(path)
     assert path.read_bytes() == (b"new" if moved else b"old")
     names = {own.name for own in tmp_path.iterdir()}
