@@ -130,6 +130,19 @@ rules:
     when: n > 2
     time: {by: arrival}
   - {id: few, when: payload.x > 5, state: {max_keys: 2, ttl: 300ms}}
+  - id: climb
+    sequence:
+      within: 200ms
+      steps:
+        - {id: low, when: payload.x < 4}
+        - {id: high, when: payload.x > low.payload.x + 3, times: {min: 1, max: 2}}
+        - {not: payload.x == 5, within: 30ms}
+    alarm: {message: "{low.payload.x} {high.last.payload.x} {topic}"}
+  - id: pair
+    sequence: {within: 60ms, steps: [{id: a, when: payload.x < 3}, {id: b, when: payload.x > 7}]}
+    alarm: {auto_clear: 40ms, message: "{a.payload.x} {b.payload.x}"}
+  - {id: quiet, absent: {for: 60ms}}
+  - {id: gap, absent: {for: 60ms, clock: event}}
 """
 
 
