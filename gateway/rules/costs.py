@@ -15,6 +15,7 @@ MEMORY_BYTES: Final = 160
 AGGREGATE_BYTES: Final = 512
 SAMPLE_BYTES: Final = 48
 COLUMN_BYTES: Final = 160
+MEAN_SAMPLE_BYTES: Final = 64
 PARTIAL_BYTES: Final = 512
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
@@ -70,6 +71,8 @@ def cost_of(rule: RuleSpec) -> StateCost:
     sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
     if rule.window is not None and _keeps_samples(rule.window, rule.aggregates):
         sample_bytes = SAMPLE_BYTES + COLUMN_BYTES * len(rule.aggregates)
+        if _is_mean(rule.window, rule.aggregates):
+            sample_bytes = MEAN_SAMPLE_BYTES
         samples_max = rule.window.count or rule.state.max_samples
         samples_at_1_hz = rule.window.count or _seconds(rule.window)
     keys_max = rule.state.max_keys if rule.key else 1
@@ -82,6 +85,11 @@ def _keeps_samples(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) ->
     if window.kind in ("sliding", "count", "hopping"):
         return True
     return any(aggregate.function not in MERGEABLE for aggregate in aggregates)
+
+
+def _is_mean(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:
+    """Whether the samples lie in arrays: three numbers each, and room to grow."""
+    return window.kind == "sliding" and [one.function for one in aggregates] == ["avg"]
 
 
 def _seconds(window: WindowSpec) -> int:

@@ -96,7 +96,12 @@ def measured_key_bytes(rule, keys=40, seconds=60):
         "let: {a: payload.x + 1, b: changed(payload.x)}, when: b && prev.payload.x > a",
         "window: {tumbling: 1h}, aggregate: {a: avg(payload.x), b: max(payload.x)}, when: a > 5",
         "window: {sliding: 1m}, aggregate: {a: avg(payload.x), b: slope(payload.x)}, when: a > 5",
+        "window: {sliding: 1m}, aggregate: {a: avg(payload.x)}, when: a > 5",
         "window: {count: 50}, aggregate: {a: median(payload.x)}, when: a > 5",
+        "absent: {for: 5m}",
+        "sequence: {within: 1h, steps: [{when: payload.x < 9}, {when: payload.x > 99}]}",
+        "sequence: {within: 1h, steps: [{id: b, when: payload.x < 9, times: {min: 2}, contiguity: "
+        "any}, {when: payload.x > b.sum.payload.x + 99}]}",
     ],
 )
 def test_a_running_engine_stays_within_the_estimate(body):
