@@ -17,8 +17,8 @@ from gateway.store import (
     StreamSpec,
     StreamStore,
     open_store,
+    own_written_bytes,
     partition_of,
-    process_written_bytes,
 )
 
 STREAM = "telemetry"
@@ -100,12 +100,12 @@ async def measure_wear(directory: Path, events_per_s: int, seconds: float) -> fl
     rng = random.Random(1)
     # The first commits after a silence don't wait; they are not what lasts.
     await publish(store, rng, events_per_s, seconds / 4)
-    before_bytes, before = process_written_bytes(), store.appended
+    before_bytes, before = own_written_bytes(), store.appended
     await publish(store, rng, events_per_s, seconds)
     accepted_bytes = store.appended.payload_bytes - before.payload_bytes
     # Closing moves the rest of the WAL into the main file, which belongs to the price.
     await store.close()
-    after_bytes = process_written_bytes()
+    after_bytes = own_written_bytes()
     shutil.rmtree(directory)
     if before_bytes is None or after_bytes is None or after_bytes == before_bytes:
         return None

@@ -23,7 +23,7 @@ from gateway.store import (
     device_written_bytes,
     encode_wear,
     forecast_wear,
-    process_written_bytes,
+    own_written_bytes,
     read_wear,
 )
 
@@ -37,7 +37,7 @@ MIB = 1 << 20
 class WearCounters:
     """Where the bytes written come from; tests put their own in."""
 
-    process: Callable[[], int | None] = process_written_bytes
+    process: Callable[[], int | None] = own_written_bytes
     device: Callable[[Path], int | None] = device_written_bytes
 
 

@@ -64,7 +64,7 @@ from gateway.store.wear import (
     device_written_bytes,
     encode_wear,
     forecast_wear,
-    process_written_bytes,
+    own_written_bytes,
     read_wear,
 )
 
@@ -134,9 +134,9 @@ __all__ = [
     "open_in_turn",
     "open_reader",
     "open_store",
+    "own_written_bytes",
     "parse_place",
     "partition_of",
-    "process_written_bytes",
     "read_corrections",
     "read_entry",
     "read_wear",

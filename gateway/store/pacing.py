@@ -1,7 +1,7 @@
 """When a commit is worth the flash that it wears, and when somebody waits for it.
 
 Arithmetic on arrivals and commits, in milliseconds that the caller hands in. Who writes commits is
-the engine's affair. Why: decisions/0009.
+the engine's affair. Why: decisions/0011.
 
 Theory of operation. A commit writes some pages, however little is in it, so at a steady rate of
 events the window between commits decides what each event costs. The window ends when it holds

@@ -156,7 +156,7 @@ def decode_wear(encoded: bytes) -> WearTotals:
         return WearTotals()
 
 
-def process_written_bytes(path: Path = PROCESS_IO) -> int | None:
+def own_written_bytes(path: Path = PROCESS_IO) -> int | None:
     """What this process has had written to storage since it began; None where nobody counts."""
     try:
         lines = path.read_text().splitlines()

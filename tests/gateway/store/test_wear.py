@@ -12,7 +12,7 @@ from gateway.store.wear import (
     device_written_bytes,
     encode_wear,
     forecast_wear,
-    process_written_bytes,
+    own_written_bytes,
     read_wear,
 )
 
@@ -68,10 +68,10 @@ def test_totals_that_cannot_be_read_count_as_none(encoded):
 def test_the_process_counter_leaves_out_what_was_given_up(tmp_path):
     counters = tmp_path / "io"
     counters.write_text("wchar: 9\nwrite_bytes: 8192\ncancelled_write_bytes: 4096\n")
-    assert process_written_bytes(counters) == 4096
+    assert own_written_bytes(counters) == 4096
     counters.write_text("nonsense")
-    assert process_written_bytes(counters) is None
-    assert process_written_bytes(tmp_path / "absent") is None
+    assert own_written_bytes(counters) is None
+    assert own_written_bytes(tmp_path / "absent") is None
 
 
 def test_the_device_counter_is_in_sectors(tmp_path):
