@@ -96,7 +96,11 @@ class SqliteStore(SqliteReader):
         try:
             store = cls(options, clock, lock)
             await store._replace_damaged()
-            await store._committer.open()
+            try:
+                await store._committer.open()
+            except StoreDamaged as error:
+                await store._replace_damaged(str(error))
+                await store._committer.open()
             await store._copy_layout()
         except StoreError:
             lock.release()
