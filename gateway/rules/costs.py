@@ -16,7 +16,7 @@ AGGREGATE_BYTES: Final = 512
 SAMPLE_BYTES: Final = 48
 COLUMN_BYTES: Final = 160
 MEAN_SAMPLE_BYTES: Final = 64
-PARTIAL_BYTES: Final = 512
+PARTIAL_BYTES: Final = 1_024  # for each step of a match under way
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
 MERGEABLE: Final = frozenset(

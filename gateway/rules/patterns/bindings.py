@@ -38,7 +38,7 @@ def _path_of(node: Node) -> Path | None:
 class Pick:
     """What is kept of one event: the values at some paths."""
 
-    __slots__ = ("paths",)
+    __slots__ = ("is_time_only", "paths")
 
     def __init__(self, paths: Iterable[Path]) -> None:
         found: list[Path] = []
@@ -46,9 +46,12 @@ class Pick:
             if not any(path[: len(kept)] == kept for kept in found):
                 found.append(path)
         self.paths = tuple(sorted(found))
+        self.is_time_only = self.paths == (TIME,)
 
     def take(self, event: Mapping[str, Value]) -> dict[str, Value]:
         """The event's values at the paths, nested as they were."""
+        if self.is_time_only:
+            return {"ts": event["ts"]}
         kept: dict[str, Value] = {}
         for path in self.paths:
             value = look_up(event, path)

@@ -348,3 +348,38 @@ async def test_tables_change_with_derived_records():
     await running.stop()
     await task
     assert await store.table("seen").get("siren/m1") == b"1"
+
+
+SILENT = """
+version: 1
+rules:
+  - {id: silent, from: plant/+, absent: {for: 5s, startup_grace: 2s}}
+"""
+
+
+async def test_a_start_is_journaled_where_silence_is_to_be_noticed():
+    store, clock = await open_memory(), ManualClock(1_000)
+    for _ in range(2):
+        running = evaluation(store, SILENT, clock=clock)
+        task = asyncio.create_task(running.run())
+        await store.append([event(1, arrival=clock.now_ms())])
+        await until(lambda running=running: running._position is not None, "the loop to get there")
+        await running.stop()
+        await task
+        clock.advance(6_000)
+    ticks = [json.loads(record.payload) for record in await records(store, "ticks")]
+    assert [tick for tick in ticks if "is_start" in tick] == [
+        {"now_ms": 1_000, "is_start": True},
+        {"now_ms": 7_000, "is_start": True},
+    ]
+
+
+async def test_rules_without_silence_journal_no_start():
+    store = await open_memory()
+    running = evaluation(store)
+    task = asyncio.create_task(running.run())
+    await store.append([event(1)])
+    await until(lambda: running._position is not None, "the loop to get there")
+    await running.stop()
+    await task
+    assert await records(store, "ticks") == []
