@@ -244,7 +244,8 @@ async def test_a_page_that_breaks_under_an_open_log_is_mended(tmp_path, logs, mo
             # Whether the start or the first reader meets the page depends on where it lies.
             await store.fetch(STREAM, 0, 0)
         found, gaps = await until(lambda: read_if_whole(store), "the log to be mended")
-        assert len(found) >= (BATCHES - 3) * RECORDS
+        # One page holds the small batches of a few commits.
+        assert len(found) >= (BATCHES - 8) * RECORDS
         assert gaps
     finally:
         await store.close()
