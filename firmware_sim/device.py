@@ -18,7 +18,7 @@ from firmware_sim.battery import FIELD, Battery
 from firmware_sim.chance import derive_key, draw_unit
 from firmware_sim.distortion import Distortion
 from firmware_sim.effects import Effect
-from firmware_sim.faults import CommonCourse, FaultKind, FaultPlan, FaultSpec
+from firmware_sim.faults import FleetCourse, FaultKind, FaultPlan, FaultSpec
 from firmware_sim.line import LineOptions, Phase
 from firmware_sim.outbox import Outgoing
 from firmware_sim.publisher import Publisher
@@ -78,7 +78,7 @@ class Device:
         self._distortion = Distortion(key)
         self._clock = Timepiece(kind.clock, key, plan.start_ms)
         self._battery = Battery(kind.battery, key, boot_ms) if kind.battery is not None else None
-        common = CommonCourse(derive_key(plan.seed, "fleet"), plan.start_ms + plan.boot_within_ms)
+        common = FleetCourse(derive_key(plan.seed, "fleet"), plan.start_ms + plan.boot_within_ms)
         self._faults: FaultPlan | None = FaultPlan(
             kind.faults, derive_key(plan.seed, kind.name), member.rank, boot_ms, common
         )

@@ -61,7 +61,7 @@ class FaultSpec:
     is_common: bool = False
 
 
-class CommonCourse(NamedTuple):
+class FleetCourse(NamedTuple):
     """What the plans of all devices of a run share: the key and the start of common faults."""
 
     key: int
@@ -77,7 +77,7 @@ class FaultPlan:
         key: int,
         rank: int,
         start_ms: int,
-        common: CommonCourse | None = None,
+        common: FleetCourse | None = None,
     ) -> None:
         """Plan for the device at place `rank` of its kind; nothing strikes before `start_ms`.
 
@@ -85,7 +85,7 @@ class FaultPlan:
         Faults that all devices have in common follow the course of the fleet.
         """
         self._courses: list[_Course] = []
-        common = common or CommonCourse(key, start_ms)
+        common = common or FleetCourse(key, start_ms)
         for number, spec in enumerate(specs):
             kind_key = derive_key(key, spec.kind.value, number)
             if not is_among(rank, spec.share, draw_unit(kind_key)):
