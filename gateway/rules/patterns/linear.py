@@ -82,7 +82,10 @@ class LinearRuns:
 
     def _names(self, before: Mapping[str, Value], place: int, event: Event) -> Mapping[str, Value]:
         part = self.plan.steps[place].parts[0]
-        return {**before, part.id: part.memory.add(UNKNOWN, names_of_event(event))}
+        memory = part.memory
+        if memory.pick.is_time_only:
+            return {**before, part.id: {"ts": event[0]}}
+        return {**before, part.id: memory.add(UNKNOWN, names_of_event(event))}
 
     def _make_room(self, time_ms: int) -> None:
         """Drop what waits in vain and, if that is not enough, the oldest."""
