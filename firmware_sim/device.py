@@ -18,7 +18,7 @@ from firmware_sim.battery import FIELD, Battery
 from firmware_sim.chance import derive_key, draw_unit
 from firmware_sim.distortion import Distortion
 from firmware_sim.effects import Effect
-from firmware_sim.faults import FleetCourse, FaultKind, FaultPlan, FaultSpec
+from firmware_sim.faults import FaultKind, FaultPlan, FaultSpec, FleetCourse
 from firmware_sim.line import LineOptions, Phase
 from firmware_sim.outbox import Outgoing
 from firmware_sim.publisher import Publisher
