@@ -20,18 +20,12 @@ ACK_P99_MS_MAX = 250.0
 def run(plan: Plan) -> Report:
     """Measure every server in turn."""
     load = StormLoad(clients=500 if plan.is_quick else 5000)
-    # With the default, acks at such a low rate wait for others on purpose: to spare the flash.
-    servers = [
-        Penstock(linger="0ms") if isinstance(server, Penstock) and server.name == Penstock.name
-        else server
-        for server in brokers(plan)
-    ]  # fmt: skip
-    results = interleave(plan, servers, lambda server: measure(server, load, plan))
+    results = interleave(plan, brokers(plan), lambda server: measure(server, load, plan))
     report = Report(
         "storm",
         f"{load.clients} clients with a subscription each reconnect at once; meanwhile "
         f"{load.steady} others publish {load.rate_hz:g} QoS 1 messages a second each; "
-        f"{plan.rounds} rounds, interleaved, medians; penstock with store.linger 0ms",
+        f"{plan.rounds} rounds, interleaved, medians",
         COLUMNS,
     )
     medians = medians_of(results)

@@ -273,5 +273,5 @@ async def check_wear(reader: StreamReader, config: GatewayConfig | None) -> Find
         return Finding(Level.ok, "flash wear", text)
     text += f", {forecast.days_left:.0f} days left"
     if forecast.days_left < DAYS_LEFT_WARN:
-        return Finding(Level.warn, "flash wear", text, "set a write budget, or a larger linger")
+        return Finding(Level.warn, "flash wear", text, "set linger: auto, or a write budget")
     return Finding(Level.ok, "flash wear", text)

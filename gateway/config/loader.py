@@ -60,7 +60,7 @@ class GatewayConfig:
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     server: ServerOptions = field(default_factory=ServerOptions)
-    linger_ms: int | None = None
+    linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
     wear: WearOptions = field(default_factory=WearOptions)
     tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max

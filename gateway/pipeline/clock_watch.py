@@ -46,7 +46,9 @@ class ClockWatch:
         self._unwritten += self._record.look(wall_ms, monotonic_ms, is_right=is_right)
         puts = [correction_put(correction) for correction in self._unwritten]
         if self._record.steps != self._steps_written:
-            LOG.info("the wall clock is %sknown to be right", "" if is_right else "not ")
+            # A clock that is right from the start is nothing to read about.
+            level = logging.DEBUG if is_right and self._steps_written < 0 else logging.INFO
+            LOG.log(level, "the wall clock is %sknown to be right", "" if is_right else "not ")
             state = {"wall_ms": wall_ms, "monotonic_ms": monotonic_ms, "is_right": is_right}
             key = f"step/{wall_ms:020d}/{self._boot_id}"
             puts.append(Put(CLOCK_TABLE, key, orjson.dumps(state)))

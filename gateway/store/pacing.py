@@ -30,7 +30,8 @@ REPLIES_TRUSTED = 6
 REPLIES_BETWEEN_PROBES = 32
 STRETCH_MAX = 64.0
 STRETCHED_WAIT_MS = 50.0
-WAIT_MS_MOST = 10_000.0
+WAIT_MS_MOST = 1_000.0
+"""How long a write budget may let anything wait that would have gone sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class Pacing:
             stretched_ms = wait_ms * self._stretch + STRETCHED_WAIT_MS * (self._stretch - 1)
             wait_ms = max(wait_ms, min(stretched_ms, WAIT_MS_MOST))
         # Replies that were to go at once wait a little when the budget for writing is used up.
-        held_until_ms = self._held_from_ms + STRETCHED_WAIT_MS * (self._stretch - 1)
-        return min(self._first_ms + wait_ms, held_until_ms)
+        held_ms = min(STRETCHED_WAIT_MS * (self._stretch - 1), WAIT_MS_MOST)
+        return min(self._first_ms + wait_ms, self._held_from_ms + held_ms)
 
     def begin(self) -> None:
         """Forget what waited: it is being committed now."""

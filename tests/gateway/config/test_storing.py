@@ -19,16 +19,16 @@ def load(tmp_path):
     return load
 
 
-def test_by_default_the_window_follows_who_waits_and_room_is_kept(load):
-    for text in (
-        "version: 1",
-        "store: {linger: auto}",
-        "store: {write_budget: none, card_endurance: none}",
-    ):
+def test_by_default_no_commit_waits_and_room_is_kept(load):
+    for text in ("version: 1", "store: {write_budget: none, card_endurance: none}"):
         config = load(text)
-        assert config.store_options().linger_ms is None
+        assert config.store_options().linger_ms == 0
         assert config.store_options().reserve_bytes == 16 * MIB
         assert config.wear == WearOptions()
+
+
+def test_the_window_follows_who_waits_when_asked_to(load):
+    assert load("store: {linger: auto}").store_options().linger_ms is None
 
 
 def test_everything_reaches_its_part(load):

@@ -188,16 +188,23 @@ def test_a_fixed_window_is_the_same_for_everybody():
 
 
 def test_widening_makes_everybody_wait_longer():
-    pacing = Pacing(PacingOptions(), 0)
+    pacing = Pacing(PacingOptions.fixed(40, 1_000), 0)
     pacing.widen(3)
     pacing.arrive(events("one"), 100, 0)
-    assert pacing.due_ms() == 3 * 3_000 + 100
+    assert pacing.due_ms() == 3 * 40 + 100
     pacing.widen(20)
-    assert pacing.due_ms() == pacing_module.WAIT_MS_MOST
+    assert pacing.due_ms() == pacing_module.WAIT_MS_MOST == 1_000
     pacing.widen(0.1)
     assert pacing.stretch == 1
     pacing.widen(1e9)
     assert pacing.stretch == pacing_module.STRETCH_MAX
+
+
+def test_a_window_that_is_longer_than_any_widening_stays_as_it_is():
+    pacing = Pacing(PacingOptions(), 0)
+    pacing.widen(64)
+    pacing.arrive(events("one"), 100, 0)
+    assert pacing.due_ms() == 3_000
 
 
 def test_widening_gives_a_window_where_there_was_none():
