@@ -1,6 +1,16 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
 from gateway.store.beginning import begin_at_end
+from gateway.store.blobs.files import BlobStore
+from gateway.store.blobs.references import (
+    BlobSweep,
+    Reference,
+    decode_reference,
+    encode_reference,
+    holder_put,
+    holder_removal,
+    record_put,
+)
 from gateway.store.corrections import (
     CLOCK_TABLE,
     ClockRecord,
@@ -11,6 +21,7 @@ from gateway.store.corrections import (
 )
 from gateway.store.forecasts import Backlog, Load, time_to_loss, time_to_loss_ms
 from gateway.store.groups.access import desk_of, open_in_turn
+from gateway.store.groups.changes import Change, TableDesk
 from gateway.store.groups.desk import GroupDesk, GroupView, Wish
 from gateway.store.groups.host import DeskHost
 from gateway.store.groups.lag import Lag, lags_of, shortest
@@ -78,8 +89,11 @@ __all__ = [
     "WEAR_TABLE",
     "Appended",
     "Backlog",
+    "BlobStore",
+    "BlobSweep",
     "Bounds",
     "Caps",
+    "Change",
     "Chunk",
     "ClockRecord",
     "Correction",
@@ -100,6 +114,7 @@ __all__ = [
     "Place",
     "Put",
     "RedriveWish",
+    "Reference",
     "RemoteDesk",
     "Scan",
     "SharingMember",
@@ -109,6 +124,7 @@ __all__ = [
     "StreamSpec",
     "StreamStore",
     "Table",
+    "TableDesk",
     "Tail",
     "Ticket",
     "Unread",
@@ -124,11 +140,15 @@ __all__ = [
     "begin_at_end",
     "corrected_ms",
     "correction_put",
+    "decode_reference",
     "desk_of",
     "device_written_bytes",
+    "encode_reference",
     "encode_wear",
     "engine_version",
     "forecast_wear",
+    "holder_put",
+    "holder_removal",
     "lags_of",
     "offsets_at",
     "open_in_turn",
@@ -140,6 +160,7 @@ __all__ = [
     "read_corrections",
     "read_entry",
     "read_wear",
+    "record_put",
     "restore_log",
     "shortest",
     "time_to_loss",
