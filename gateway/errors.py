@@ -122,3 +122,11 @@ class MemberFenced(StoreError):
 
 class GroupRefused(StoreError):
     """A consumer group can't be joined, moved or removed that way; the message says what can."""
+
+
+class ChangeRefused(StoreError):
+    """Somebody else changed a key meanwhile; nothing was written. Read again, and decide again."""
+
+
+class RequestUnknown(StoreError):
+    """Nobody here can do what was asked: no gateway runs, or it is another version."""

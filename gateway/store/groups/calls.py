@@ -17,9 +17,11 @@ from typing import Any
 from msgspec import msgpack
 
 from gateway.errors import (
+    ChangeRefused,
     GroupRefused,
     MemberFenced,
     OffsetOutOfRange,
+    RequestUnknown,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -34,9 +36,11 @@ PATH_BYTES_MAX = 100
 ERRORS = {
     error.__name__: error
     for error in (
+        ChangeRefused,
         GroupRefused,
         MemberFenced,
         OffsetOutOfRange,
+        RequestUnknown,
         StoreError,
         StoreFull,
         StoreUnavailable,

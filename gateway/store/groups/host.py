@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import StoreError
+from gateway.errors import RequestUnknown, StoreError
 from gateway.store.groups.calls import (
     SocketPath,
     error_name,
@@ -23,6 +23,7 @@ from gateway.store.groups.calls import (
     read_frame,
     rows_of,
 )
+from gateway.store.groups.changes import Change, TableDesk
 from gateway.store.groups.desk import GroupDesk, Wish
 from gateway.store.groups.leases import Ticket
 from gateway.store.groups.redrive import RedriveWish, redrive
@@ -38,7 +39,11 @@ Call = Callable[..., Awaitable[Any]]
 
 
 class DeskHost:
-    """Serves a desk to other processes, from `start` until `stop`."""
+    """Serves a desk to other processes, from `start` until `stop`.
+
+    `tables` takes the changes of tables that come over the socket; `requests` answers what only a
+    running gateway can do, by name: whoever builds the gateway adds to it.
+    """
 
     is_lasting = False
     """Whether this is a gateway, which makes way for nobody."""
@@ -52,6 +57,8 @@ class DeskHost:
         self._visits: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._looking: asyncio.Task[None] | None = None
         self._redriving = asyncio.Lock()
+        self.tables = TableDesk(store)
+        self.requests: dict[str, Call] = {}
         self.yielding = asyncio.Event()
         """Set when a gateway asks for the data directory."""
         self._calls: dict[str, Call] = {
@@ -70,6 +77,8 @@ class DeskHost:
             "extend": self._extend,
             "redrive": self._redrive,
             "yield": self._yield,
+            "change": self._change,
+            "ask": self._ask,
         }
 
     async def start(self) -> None:
@@ -172,6 +181,17 @@ class DeskHost:
     async def _redrive(self, *wish: Any) -> Any:
         async with self._redriving:
             return await redrive(self._store, self._clock, RedriveWish(*wish))
+
+    async def _change(self, changes: list[Any]) -> None:
+        await self.tables.change([Change(*own) for own in changes])
+
+    async def _ask(self, name: str, *arguments: Any) -> Any:
+        answer = self.requests.get(name)
+        if answer is None:
+            if self.is_lasting:
+                raise RequestUnknown(f"this gateway doesn't know how to {name!r}")
+            raise RequestUnknown(f"no gateway runs on {self._data_dir}; start one first")
+        return await answer(*arguments)
 
     async def _yield(self) -> bool:
         if self.is_lasting:

@@ -20,6 +20,7 @@ from gateway.store.groups.calls import (
     read_frame,
     rows_of,
 )
+from gateway.store.groups.changes import Change
 from gateway.store.groups.desk import GroupView, Wish
 from gateway.store.groups.leases import Ticket
 from gateway.store.groups.membership import Seated, Share
@@ -126,6 +127,19 @@ class RemoteDesk:
     async def redrive(self, wish: RedriveWish) -> Redriven:
         """Put dead letters back; see `gateway.store.groups.redrive`."""
         return Redriven(*await self._call("redrive", *wish))
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        """Do as `TableDesk.change`, in the process that writes the log."""
+        await self._call("change", changes)
+
+    async def ask(self, name: str, *arguments: Any) -> Any:
+        """Ask a running gateway to do what only it can, by name; returns what it answers.
+
+        Raises:
+            RequestUnknown: no gateway runs there, or it doesn't know that.
+            StoreError: it could not.
+        """
+        return await self._call("ask", name, *arguments)
 
     async def ask_to_yield(self) -> bool:
         """Ask whoever writes the log to make way for a gateway; False when it won't."""

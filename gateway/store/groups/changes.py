@@ -1,0 +1,67 @@
+"""Changes of keyed tables by people and programs: checked, durable, and told to who keeps a copy.
+
+Whoever writes the log has one `TableDesk`; others reach it over the socket of the data directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gateway.errors import ChangeRefused, StoreError
+from gateway.store.protocol import Put, StreamStore
+
+CHANGES_MAX = 10_000
+
+
+class Change(NamedTuple):
+    """One key's new value, None to remove it, if it is still `before`: None is no value yet."""
+
+    table: str
+    key: str
+    value: bytes | None
+    before: bytes | None
+
+    @property
+    def put(self) -> Put:
+        return Put(self.table, self.key, self.value)
+
+
+Watcher = Callable[[Sequence[Change]], None]
+
+
+class TableDesk:
+    """Makes changes one after the other, so that what each expects is what it finds.
+
+    Who watches a table hears of every change of it that is made here, after the commit. A table
+    that has such changes is to be changed in no other way.
+    """
+
+    def __init__(self, store: StreamStore) -> None:
+        self._store = store
+        self._changing = asyncio.Lock()
+        self._watchers: dict[str, list[Watcher]] = {}
+
+    def watch(self, table: str, watcher: Watcher) -> None:
+        """Let somebody hear of the changes of a table."""
+        self._watchers.setdefault(table, []).append(watcher)
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        """Make all of the changes or none; returns when they are durable and told.
+
+        Raises:
+            ChangeRefused: a key has another value than the one that was expected.
+            StoreError: there are too many, or the store could not write.
+        """
+        if len(changes) > CHANGES_MAX:
+            raise StoreError(f"{len(changes)} changes at once; at most {CHANGES_MAX}")
+        async with self._changing:
+            for change in changes:
+                if await self._store.entry(change.table, change.key) != change.before:
+                    raise ChangeRefused(f"{change.key!r} was changed by somebody else meanwhile")
+            await self._store.append((), [change.put for change in changes])
+            for table in dict.fromkeys(change.table for change in changes):
+                own = [change for change in changes if change.table == table]
+                for watcher in self._watchers.get(table, ()):
+                    watcher(own)
