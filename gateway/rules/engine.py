@@ -73,6 +73,16 @@ class Engine:
         return self._outbox.clock_ms
 
     @property
+    def lanes(self) -> Sequence[Lane]:
+        """What its rules remember; to be looked at, not changed."""
+        return self._lanes
+
+    @property
+    def desk(self) -> Desk:
+        """How its alarms stand; to be looked at, not changed."""
+        return self._desk
+
+    @property
     def awaits_starts(self) -> bool:
         """Whether a tick that says `is_start` changes something; write one at each start."""
         patterns = (plan.pattern for plan in self._plans())
