@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from gateway.store.protocol import StreamSpec
-from gateway.store.sqlite.catalog import Catalog
+from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.drafts import Statement
 from gateway.store.sqlite.schema import FORMAT_VERSION
 
@@ -44,12 +44,17 @@ def encode_layout(layout: Layout) -> bytes:
     return zlib.crc32(content).to_bytes(CRC_BYTES, "little") + content
 
 
-def layout_statement(catalog: Catalog) -> Statement:
-    """The change that makes the copy that of this catalog."""
-    partitions = sorted(
-        (own.number, own.stream, own.partition) for own in catalog.partitions.values()
-    )
-    layout = Layout(list(catalog.specs.values()), partitions)
+def layout_statement(
+    catalog: Catalog, spec: StreamSpec | None = None, created: Sequence[PartitionState] = ()
+) -> Statement:
+    """The change that makes the copy that of this catalog, with a stream that is about to change.
+
+    It belongs into the commit that changes the stream: a crash must not come between them.
+    """
+    states = [*catalog.partitions.values(), *created]
+    partitions = sorted((own.number, own.stream, own.partition) for own in states)
+    specs = catalog.specs if spec is None else {**catalog.specs, spec.name: spec}
+    layout = Layout([specs[name] for name in sorted(specs)], partitions)
     return COPY_SQL, [(LAYOUT_NAME, encode_layout(layout))]
 
 

@@ -152,10 +152,9 @@ class SqliteStore(SqliteReader):
                     f"{spec.partitions}; a partition count never changes: name another stream"
                 )
             created = [] if known else new_partitions(spec, catalog)
-            await self._committer.submit(
-                (), ensure_statements(spec, created), partial(apply_spec, spec, created)
-            )
-            await self._copy_layout()
+            statements = ensure_statements(spec, created)
+            statements.append(layout_statement(catalog, spec, created))
+            await self._committer.submit((), statements, partial(apply_spec, spec, created))
 
     async def streams(self) -> Sequence[StreamSpec]:
         return list(self._committer.catalog.specs.values())
