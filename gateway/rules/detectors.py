@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.rules.anomalies.anomaly_tracks import AnomalyTrack
+from gateway.rules.anomalies.plans import AnomalyPlan
+from gateway.rules.emitting_tracks import EmittingTrack
 from gateway.rules.patterns.absence_tracks import AbsenceTrack
 from gateway.rules.patterns.absences import AbsencePlan
 from gateway.rules.patterns.sequence_tracks import SequenceTrack
@@ -11,10 +14,13 @@ from gateway.rules.tracks import ConditionTrack, Track
 
 TRACK_TYPES: dict[type, type[Track]] = {
     AbsencePlan: AbsenceTrack,
+    AnomalyPlan: AnomalyTrack,
     SequencePlan: SequenceTrack,
 }
 
 
 def track_type(plan: RulePlan) -> type[Track]:
     """The kind of track for a rule."""
-    return ConditionTrack if plan.pattern is None else TRACK_TYPES[type(plan.pattern)]
+    if plan.pattern is not None:
+        return TRACK_TYPES[type(plan.pattern)]
+    return EmittingTrack if plan.emits_each else ConditionTrack

@@ -8,6 +8,7 @@ from typing import cast
 
 from gateway.rules.conditions import ConditionPlan
 from gateway.rules.duplicates import Duplicates
+from gateway.rules.emissions import emission_of, emitted_parts, passes_event_on
 from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
 from gateway.rules.patterns.plans import (
@@ -37,6 +38,8 @@ EVENT_NAMES = frozenset({"payload", "topic", "device", "key", "ts", "arrival", "
 
 EACH_COUNTS = compile_expression("true", Environment())
 """The sample of `count()`: every event is one."""
+NEVER_TRUE = compile_expression("false", Environment())
+"""The condition of a rule that only emits."""
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ class RulePlan:
         "condition",
         "counters",
         "duplicates",
+        "emission",
         "hours",
         "index",
         "is_lazy",
@@ -135,6 +139,7 @@ class RulePlan:
         )
         self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
         self.steps = tuple(_step_of(item) for item in spec.prelude)
+        self.emission = emission_of(spec)
         self.duplicates = Duplicates(spec.dedupe) if spec.dedupe is not None else None
         self._number_memories()
         self.hours = tuple(Hours(schedule) for schedule in spec.schedules)
@@ -157,6 +162,8 @@ class RulePlan:
             return spec.condition
         if self.pattern is not None:
             return ConditionSpec(EACH_COUNTS, self.pattern.for_ms)
+        if spec.emit is not None:
+            return ConditionSpec(NEVER_TRUE)
         raise ValueError(f"rule {spec.id!r} has no detector; the loader should have said so")
 
     def _number_memories(self) -> None:
@@ -176,7 +183,7 @@ class RulePlan:
         # What an event alone decides can be computed before its time and key are known.
         by_time = {"ts", "key"} | {hours.name for hours in self.hours}
         self.is_ready = not (self.steps or self.reads_prev or self.duplicates or read & by_time)
-        self.is_plain = self.is_ready and self.window is None and self.pattern is None
+        self.is_plain = self.is_ready and not (self.window or self.pattern or self.emits_each)
         levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
         # Until it is first true such a condition has nothing to remember.
         self.is_lazy = self.condition.is_armed_at_first and not levels_wait
@@ -186,9 +193,13 @@ class RulePlan:
             or self.condition.auto_clear_ms is not None
             or self.condition.on_unknown == "false"
         )
-        self.needs_last = self.reads_prev or (
-            self.can_wait and bool(read_late & remembered_names(self.spec))
-        )
+        is_read_late = read_late & remembered_names(self.spec) or passes_event_on(self.spec)
+        self.needs_last = self.reads_prev or (self.can_wait and bool(is_read_late))
+
+    @property
+    def emits_each(self) -> bool:
+        """Whether it emits without a match: each event, or each result of its window."""
+        return self.emission is not None and self.emission.moment != "match"
 
     @property
     def can_wait(self) -> bool:
@@ -196,6 +207,7 @@ class RulePlan:
         plan = self.condition
         return bool(
             self.window
+            or (self.spec.anomaly is not None and self.spec.anomaly.resample_ms is not None)
             or plan.for_ms
             or plan.clear_for_ms
             or plan.auto_clear_ms is not None
@@ -277,12 +289,14 @@ def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
     if spec.where is not None:
         yield spec.where
     yield from spec.dedupe.by if spec.dedupe is not None else ()
+    yield from emitted_parts(spec)
     yield from _conditions(spec)
 
 
 def late_parts(spec: RuleSpec) -> Iterable[Expression | Template | StatefulCall]:
     """The parts of a rule that may be computed when time passes, long after the last event."""
     yield from (_reader(item) for item in spec.prelude)
+    yield from emitted_parts(spec)
     yield from _conditions(spec)
     if spec.alarm is not None and spec.alarm.message is not None:
         yield spec.alarm.message

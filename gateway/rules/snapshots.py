@@ -21,7 +21,7 @@ from gateway.rules.lanes import Lane
 from gateway.rules.pages import Pages
 from gateway.rules.payloads import decode_payload
 from gateway.rules.timelines import Timeline
-from gateway.rules.tracks import Track
+from gateway.rules.tracks import NO_PAGES, Track
 
 VERSION = 1
 ENGINE = "engine"
@@ -128,11 +128,11 @@ class Restoration:
         key, packed, ends, next_no = fields
         timeline = lane.timelines.get(text) or lane.roster.add(key, text, 0)
         track = lane.begin(timeline, plan)
-        if plan.window is not None:
+        if track.pages is not NO_PAGES:
             track.pages = Pages(ends, next_no)
         if track.unpack(packed, self._pages.get((rule, text), {})):
             self._pages.pop((rule, text), None)
-        elif plan.window is not None:
+        elif track.pages is not NO_PAGES:
             # Its pages are stale; new ones must not take their numbers before they are deleted.
             track.pages = Pages(next_no=next_no)
         timeline.due_ms = timeline.earliest_due()

@@ -6,6 +6,7 @@ The names are those of `gateway.rules.features.FEATURES`.
 from __future__ import annotations
 
 from gateway.rules.aggregates import ACCUMULATORS, FOLDS
+from gateway.rules.anomalies.methods import METHODS
 from gateway.rules.moments import MONOIDS
 
 _AGGREGATES = {*FOLDS, *ACCUMULATORS, *MONOIDS}
@@ -57,6 +58,13 @@ SUPPORTED: frozenset[str] = frozenset(
         "absent.expect.lookup",
         "absent.clock.event",
         "absent.startup_grace",
+        *(f"anomaly.{name}" for name in METHODS),
+        "anomaly.resample",
+        "from.rule",
+        "emit.on.match",
+        "emit.on.window",
+        "emit.on.event",
+        "emit.fields",
         "alarm.message",
         "alarm.levels",
         "alarm.auto_clear",

@@ -15,7 +15,7 @@ def test_the_engine_claims_nothing_that_the_language_lacks():
 @pytest.mark.parametrize(
     "parts",
     [
-        "anomaly: {value: payload.x, method: zscore}",
+        "anomaly: {value: payload.x, method: contextual}",
         "when: payload.x > 1, suppress: {group: 1m}",
         "when: payload.x > 1, time: {watermark: partition}",
         "window: {sliding: 1m}, aggregate: {t: 'topk(device, payload.x, 3)'}, when: size(t) > 1",

@@ -1,0 +1,1 @@
+"""Values that behave unlike their own history, each key judged by itself."""
