@@ -28,6 +28,7 @@ SCENARIOS = {
     "drain": "benchmarks.drain",
     "store": "benchmarks.store",
     "rules": "benchmarks.rules",
+    "nab": "benchmarks.nab",
 }
 BUILD = Path(__file__).parent.parent / "build"
 
@@ -65,6 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--against", type=Path, help="another checkout, whose gateway is measured as well"
     )
+    parser.add_argument("--corpus", type=Path, help="where the series of `nab` lie")
     parser.add_argument(
         "--quick", action="store_true", help="one short round of each: no figures to quote"
     )
@@ -80,7 +82,13 @@ def build_plan(options: argparse.Namespace, directory: Path) -> Plan:
         measured_s=options.seconds,
         seed=options.seed,
     )
-    plan = Plan(directory=directory, load=load, rounds=options.rounds, against=options.against)
+    plan = Plan(
+        directory=directory,
+        load=load,
+        rounds=options.rounds,
+        against=options.against,
+        corpus=options.corpus,
+    )
     if options.quick:
         return replace(
             plan,

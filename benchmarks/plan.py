@@ -12,7 +12,8 @@ from firmware_sim.load import IngestLoad
 class Plan:
     """The load, how often each measurement is repeated, and the directory that holds the logs.
 
-    `against` is another checkout, whose gateway is measured in the same rounds.
+    `against` is another checkout, whose gateway is measured in the same rounds. `corpus` is where
+    the series of the Numenta Anomaly Benchmark lie.
     """
 
     directory: Path
@@ -21,3 +22,4 @@ class Plan:
     idle_s: float = 10.0
     is_quick: bool = False
     against: Path | None = None
+    corpus: Path | None = None
