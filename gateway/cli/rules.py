@@ -9,15 +9,25 @@ from pathlib import Path
 import typer
 
 from gateway.cli.replay import replay
+from gateway.cli.rule_trials import test
 from gateway.errors import DocumentInvalid
-from gateway.rules import RuleSet, RuleSpec, cost_of, load_rules, rule_paths, rules_schema
+from gateway.rules import (
+    RuleSet,
+    RuleSpec,
+    cost_of,
+    load_rules,
+    rule_paths,
+    rules_schema,
+    trials_schema,
+)
 
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 
-app = typer.Typer(help="Check, list and replay rules.", no_args_is_help=True)
+app = typer.Typer(help="Check, test, list and replay rules.", no_args_is_help=True)
 app.command()(replay)
+app.command()(test)
 
 PATHS = typer.Argument(..., help="Rule files, or folders of them.")
 JSON = typer.Option(False, "--json", help="Print one JSON object a line.")
@@ -52,9 +62,11 @@ def list_rules(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    tests: bool = typer.Option(False, "--tests", help="That of test files instead."),
+) -> None:
     """Print the JSON Schema of rule files, for editors."""
-    print(json.dumps(rules_schema(), indent=2))
+    print(json.dumps(trials_schema() if tests else rules_schema(), indent=2))
 
 
 def _print_errors(error: DocumentInvalid, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from gateway.rules.outputs import (
     RULES_CLIENT,
     TICKS_STREAM,
     Cause,
+    Derived,
     Output,
     Publication,
     SideEvent,
@@ -22,10 +23,13 @@ from gateway.rules.outputs import (
     spell_time,
 )
 from gateway.rules.plans import RuleCounters
-from gateway.rules.rule_sets import RuleSet
+from gateway.rules.rule_sets import RuleSet, check_streams
 from gateway.rules.schema import rules_schema
 from gateway.rules.spec import RuleSpec
 from gateway.rules.supported import SUPPORTED
+from gateway.rules.trials.cases import TrialFile
+from gateway.rules.trials.outcomes import Outcome
+from gateway.rules.tryouts import parse_trials, rehearse, trials_schema
 from gateway.rules.values import UNKNOWN
 
 __all__ = [
@@ -38,7 +42,9 @@ __all__ = [
     "VERBS",
     "Cause",
     "CommandTopic",
+    "Derived",
     "Engine",
+    "Outcome",
     "Output",
     "Publication",
     "RuleCounters",
@@ -47,12 +53,17 @@ __all__ = [
     "SideEvent",
     "StateCost",
     "Transition",
+    "TrialFile",
     "alarm_topic",
+    "check_streams",
     "command_topic",
     "cost_of",
     "load_rules",
     "parse_rules",
+    "parse_trials",
+    "rehearse",
     "rule_paths",
     "rules_schema",
     "spell_time",
+    "trials_schema",
 ]

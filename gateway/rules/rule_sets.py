@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
-from gateway.errors import Complaint
+from gateway.errors import Complaint, DocumentInvalid
+from gateway.rules.patterns.plans import streams_read
 from gateway.rules.spec import Lookup, RuleSpec, Schedule, Zone
 
 
@@ -22,3 +23,33 @@ class RuleSet:
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     warnings: tuple[Complaint, ...] = ()
     inventories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_enabled(self, names: Collection[str]) -> RuleSet:
+        """The same set, in which these rules don't rest."""
+        rules = tuple(replace(one, enabled=one.enabled or one.id in names) for one in self.rules)
+        return replace(self, rules=rules)
+
+    @property
+    def emitted_streams(self) -> tuple[str, ...]:
+        """The derived streams that the rules write, in the order of the rules."""
+        return tuple(rule.emit.stream for rule in self.rules if rule.emit is not None)
+
+    @property
+    def derived_streams_read(self) -> tuple[str, ...]:
+        """The derived streams that rules read, each once."""
+        return tuple(dict.fromkeys(name for rule in self.rules for name in streams_read(rule)))
+
+
+def check_streams(rules: RuleSet, names: Collection[str]) -> None:
+    """See that no rule emits a stream that takes messages of clients; `names` are those streams.
+
+    Raises:
+        DocumentInvalid: one does; every one is listed.
+    """
+    found = [
+        Complaint(rule.path, rule.line, 1, f"the stream '{rule.emit.stream}' takes topics, too")
+        for rule in rules.rules
+        if rule.emit is not None and rule.emit.stream in names
+    ]
+    if found:
+        raise DocumentInvalid(found)

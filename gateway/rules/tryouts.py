@@ -1,0 +1,38 @@
+"""The doors to `gateway.rules.trials`, which a running gateway never opens and need not import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gateway.rules.rule_sets import RuleSet
+
+if TYPE_CHECKING:
+    from gateway.rules.schema import JsonSchema
+    from gateway.rules.trials.cases import Trial, TrialFile
+    from gateway.rules.trials.outcomes import Outcome
+
+
+def parse_trials(text: str, path: str) -> TrialFile:
+    """Read the text of a test file; `path` is what errors call it.
+
+    Raises:
+        DocumentInvalid: anything is wrong; every error is listed.
+    """
+    from gateway.rules.trials import reading
+
+    return reading.parse_trials(text, path)
+
+
+def rehearse(rules: RuleSet, trial: Trial, device_of: Callable[[str], str]) -> Outcome:
+    """Play one case to a fresh engine; `device_of` says which device a topic is about."""
+    from gateway.rules.trials import rehearsals
+
+    return rehearsals.rehearse(rules, trial, device_of)
+
+
+def trials_schema() -> JsonSchema:
+    """The JSON Schema of test files."""
+    from gateway.rules.trials import schema
+
+    return schema.trials_schema()
