@@ -46,11 +46,14 @@ def is_damage(error: sqlite3.Error) -> bool:
     return primary_code(error) in DAMAGED_CODES or "malformed" in str(error)
 
 
-def mend(path: Path, now_ms: int, finding: str | None = None) -> str | None:
+def mend(
+    path: Path, now_ms: int, finding: str | None = None, *, trusts_index: bool = True
+) -> str | None:
     """See that the log at `path` is whole, or put what can be saved of it in its place.
 
     Returns what was found and done; None when nothing was wrong. Blocks. With a `finding` the log
-    is known not to be whole.
+    is known not to be whole. After a power cut the WAL's index tells nothing: it is memory, and
+    may name commits that were never meant to outlast one.
 
     Raises:
         StoreError: there is no room for a copy, or the disk refused.
@@ -58,7 +61,7 @@ def mend(path: Path, now_ms: int, finding: str | None = None) -> str | None:
     finish_exchange(path)
     if not path.exists():
         return None
-    index = read_index(path)
+    index = read_index(path) if trusts_index else b""
     finding = finding or find_damage(path, index)
     return None if finding is None else replace(path, index, finding, now_ms)
 
@@ -70,10 +73,15 @@ def find_damage(path: Path, index: bytes) -> str | None:
         has_wal = bool(read_wal(path, index).frames)
         return "the database is empty, and its WAL is not" if has_wal else None
     if has_sign(path):
-        if size_bytes % PAGE_BYTES:
+        if size_bytes % PAGE_BYTES and not is_being_moved(path, index, size_bytes):
             return "the database doesn't end with a page"
         return ask_sqlite(path, index, size_bytes)
     return None
+
+
+def is_being_moved(path: Path, index: bytes, size_bytes: int) -> bool:
+    """Whether the last page was being moved out of the WAL, where it still is, at a power cut."""
+    return size_bytes // PAGE_BYTES + 1 in read_wal(path, index).overlay
 
 
 def ask_sqlite(path: Path, index: bytes, size_bytes: int) -> str | None:
@@ -119,13 +127,25 @@ def find_in_tables(connection: Reader, size_bytes: int) -> str | None:
     if not tables >= OUR_TABLES:
         return "tables are missing" if application_id == APPLICATION_ID else None
     if FORMAT_VERSION < version <= FORMAT_VERSION + NEWER_VERSIONS_MAX:
-        return None
+        return find_in_newer(connection)
     if application_id != APPLICATION_ID:
         return "the database has lost its mark"
     findings = [*find_in_layout(connection, version), *find_in_newest(connection)]
     if not findings and size_bytes <= CHECKED_WHOLLY_BYTES_MAX:
         findings = [*find_in_trees(connection), *find_in_batches(connection)]
     return findings[0] if findings else None
+
+
+def find_in_newer(connection: Reader) -> str | None:
+    """Whether a version above ours is a broken one of ours: the copy of the layout tells."""
+    try:
+        ((copy,),) = connection.execute("SELECT value FROM meta WHERE name = ?", (LAYOUT_NAME,))
+        layout = decode_layout(copy)
+    except (sqlite3.Error, TypeError, ValueError):
+        # A later program may keep it otherwise.
+        return None
+    is_ours = layout is not None and layout.format_version <= FORMAT_VERSION
+    return "the version is not that of its copy" if is_ours else None
 
 
 def find_in_layout(connection: Reader, version: int) -> Iterator[str]:

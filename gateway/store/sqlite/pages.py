@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ NUMBER_BYTES = (0, 1, 2, 3, 4, 6, 8, 8)
 CONSTANTS = {0: None, 8: 0, 9: 1}
 REAL, TEXT_MIN = 7, 12
 DEPTH_MAX = 20
+CELL_BYTES_MIN = 4
 
 Value = int | float | str | bytes | None
 
@@ -102,6 +103,9 @@ class Pages:
         if kind in INTERIOR:
             right = int.from_bytes(page[start + 8 : start + 12], "big")
             yield from self._walk(right, depth + 1)
+        # Behind its records, so that who counts damage while walking finds it where they end.
+        if not is_filled(page, number, kind, pointers):
+            self.damaged.add(number)
 
     def _cell(self, page: bytes, kind: int, at: int, number: int) -> Iterator[Cell]:
         try:
@@ -190,6 +194,45 @@ def outline(page: bytes, number: int) -> tuple[int, tuple[int, ...]]:
     if pointers_start + 2 * cell_count > PAGE_BYTES:
         raise PageDamaged(f"page {number} has too many cells")
     return kind, struct.unpack_from(f">{cell_count}H", page, pointers_start)
+
+
+def is_filled(page: bytes, number: int, kind: int, pointers: Sequence[int]) -> bool:
+    """Whether cells, free blocks and fragments account for every byte behind the gap of a page.
+
+    A cell that isn't counted any more, or is counted twice, shows in it.
+    """
+    start = HEADER_BYTES if number == 1 else 0
+    content_start = int.from_bytes(page[start + 5 : start + 7], "big") or PAGE_BYTES * 16
+    pointers_end = start + (12 if kind in INTERIOR else 8) + 2 * len(pointers)
+    try:
+        used_bytes = page[start + 7] + sum(cell_size(page, kind, at) for at in pointers)
+    except PageDamaged:
+        return False
+    free = int.from_bytes(page[start + 1 : start + 3], "big")
+    earlier = 0
+    while free > earlier:
+        used_bytes += int.from_bytes(page[free + 2 : free + 4], "big")
+        earlier, free = free, int.from_bytes(page[free : free + 2], "big")
+    is_in_place = pointers_end <= content_start and all(at >= content_start for at in pointers)
+    return is_in_place and not free and content_start + used_bytes == PAGE_BYTES
+
+
+def cell_size(page: bytes, kind: int, at: int) -> int:
+    """How many bytes of a page a cell takes.
+
+    Raises:
+        PageDamaged: it doesn't begin with what a cell begins with.
+    """
+    begin = at
+    at += 4 if kind in INTERIOR else 0
+    payload_bytes, at = read_varint(page, at)
+    if kind == TABLE_INTERIOR:
+        return at - begin
+    if kind == TABLE_LEAF:
+        _, at = read_varint(page, at)
+    local_bytes = local_size(payload_bytes, LOCAL_MAX[kind])
+    overflow_bytes = 4 if payload_bytes > local_bytes else 0
+    return max(at - begin + local_bytes + overflow_bytes, CELL_BYTES_MIN)
 
 
 def local_size(payload_bytes: int, local_max: int) -> int:

@@ -3,7 +3,8 @@
 Theory of operation. Batches keep their ids, offsets and bodies; what leads to them (fences, heads,
 log starts) is worked out anew. Offsets are never given out twice: each partition goes on behind the
 highest offset that anything names, and further yet, by more than what was lost can have held. A
-batch of no records at that place makes it so, and readers meet the stretch before it as a gap.
+batch of no records at that place makes it so, and readers meet the stretch before it as a gap. Where
+the pages prove that a partition's last batch was its last, it simply goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gateway.store.protocol import StreamSpec
 from gateway.store.sqlite.layout import LAYOUT_NAME, Layout, decode_layout, encode_layout
 from gateway.store.sqlite.pages import Pages, Value
 from gateway.store.sqlite.rows import BatchRow, checksum_of
-from gateway.store.sqlite.salvage import Finds, Row, read_roots, read_tables
+from gateway.store.sqlite.salvage import EVERY_ID, Finds, Row, read_roots, read_tables
 from gateway.store.sqlite.schema import (
     APPLICATION_ID,
     FENCE_SPAN,
@@ -115,6 +116,15 @@ class PartitionPlan:
         columns = (identity, self.number, base_offset, 0, last_ms, last_ms, 0, log_bytes)
         self.batches.append(BatchRow(*columns, 0, checksum_of(columns, body), body))
 
+    def ends_at(self, doubtful_id: int) -> bool:
+        """Whether the last batch is known to be the last, if none behind `doubtful_id` is lost."""
+        last = self.batches[-1] if self.batches else None
+        return (
+            last is not None
+            and last.id >= doubtful_id
+            and last.base_offset + last.record_count == self.seen_end
+        )
+
     def fenced(self) -> list[BatchRow]:
         """The batches, with a fence wherever there must be one."""
         fence_id: int | None = None
@@ -179,10 +189,12 @@ def write(connection: sqlite3.Connection, finds: Finds, salvaged: Salvaged, now_
     plans = plan_partitions(finds, layout)
     lost_count = 1 + salvaged.damaged_pages + salvaged.lost_frames + salvaged.damaged_batches
     commit_no = last_commit_no(finds) + lost_count
+    doubtful_id = EVERY_ID if salvaged.lost_frames else finds.doubtful_id
     for place, plan in enumerate(plans):
-        plan.close(batch_id(commit_no, place), RECORDS_LOST_MAX * lost_count)
+        salvaged.batch_count += len(plan.batches)
+        if not plan.ends_at(doubtful_id):
+            plan.close(batch_id(commit_no, place), RECORDS_LOST_MAX * lost_count)
         salvaged.stretches += plan.stretches()
-        salvaged.batch_count += len(plan.batches) - 1
         salvaged.record_count += sum(batch.record_count for batch in plan.batches)
     batches = sorted(batch for plan in plans for batch in plan.fenced())
     marks = ", ".join("?" * len(BatchRow._fields))
@@ -318,7 +330,9 @@ def write_groups(finds: Finds, plans: Sequence[PartitionPlan]) -> None:
         if plan is None:
             del finds.rows["group_offsets"][key]
             continue
-        if not 0 <= as_count(row.get("committed_offset")) <= plan.batches[-1].base_offset:
+        last = plan.batches[-1]
+        end_offset = last.base_offset + last.record_count
+        if not 0 <= as_count(row.get("committed_offset")) <= end_offset:
             row["committed_offset"] = plan.log_start_offset
         group = row["group_name"]
         finds.rows["groups"].setdefault((group,), {"name": group, "generation": 1})

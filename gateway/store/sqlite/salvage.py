@@ -30,6 +30,7 @@ TYPES_BY_DECLARED: dict[str, tuple[type, ...]] = {
     "REAL": (float, int),
     "": (int, float, str, bytes, type(None)),
 }
+EVERY_ID = 1 << 63
 Row = dict[str, Value]
 
 
@@ -69,6 +70,8 @@ class Finds:
     ) -> None:
         self.batches: dict[int, BatchRow] = {}
         self.suspects: list[BatchRow] = []
+        self.doubtful_id = 0
+        """No batch with a higher id than this is lost; `EVERY_ID` when that can't be said."""
         self.rows: defaultdict[str, dict[tuple[Value, ...], Row]] = defaultdict(dict)
         self._pages = pages
         self._tables = {table.name: table for table in tables}
@@ -91,12 +94,29 @@ class Finds:
     def search(self) -> None:
         """Walk every table, then whatever page nothing leads to."""
         for name, root in self._roots.items():
+            if name == "batches":
+                self._search_batches(root)
+                continue
             for cell in self._pages.walk(root):
                 self._take(name, cell)
         accounted = self._pages.used | self._pages.free()
         for number in range(1, self._pages.count + 1):
             if number not in accounted or number in self._pages.damaged:
                 self._look_through(number)
+
+    def _search_batches(self, root: int) -> None:
+        """Walk the log in its order; whatever is lost lies before the next batch that isn't."""
+        damaged = len(self._pages.damaged)
+        is_whole = True
+        for cell in self._pages.walk(root):
+            is_taken = self._take_batch(cell)
+            is_whole = is_whole and is_taken and len(self._pages.damaged) == damaged
+            if is_taken and not is_whole:
+                self.doubtful_id = cell.rowid
+                is_whole = True
+            damaged = len(self._pages.damaged)
+        if not is_whole or len(self._pages.damaged) != damaged or not self.batches:
+            self.doubtful_id = EVERY_ID
 
     def take_versions(self, versions: Iterable[tuple[int, bytes]]) -> None:
         """Look through older versions of pages for batches that the newest have lost."""
@@ -112,6 +132,9 @@ class Finds:
             return
         for cell in self._pages.cells_of(page, number):
             if self._take_batch(cell):
+                if cell.rowid > self.doubtful_id:
+                    # The tree has more than could be walked: its end was not the end.
+                    self.doubtful_id = EVERY_ID
                 continue
             for name, shape in SHAPES.items():
                 if tuple(map(type, cell.values)) == shape:

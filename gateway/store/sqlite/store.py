@@ -109,7 +109,13 @@ class SqliteStore(SqliteReader):
 
     async def _replace_damaged(self, finding: str | None = None) -> None:
         """Put what can be saved of a damaged database in its place, and say so in the log."""
-        done = await asyncio.to_thread(mend, self._path, self._clock.now_ms(), finding)
+        done = await asyncio.to_thread(
+            mend,
+            self._path,
+            self._clock.now_ms(),
+            finding,
+            trusts_index=not self._lock.is_first_since_boot,
+        )
         if done is not None:
             LOG.error("%s", done)
 

@@ -83,9 +83,18 @@ def read_wal(path: Path, index: bytes) -> WalContent:
             is_whole = True
         start = HEADER_BYTES + place * FRAME_BYTES + FRAME_HEADER_BYTES
         page = content[start : start + PAGE_BYTES]
-        frames.append(Frame(page_number, size > 0, is_whole, page))
+        is_commit = size > 0 and not is_of_earlier_round(own_salts, salts)
+        frames.append(Frame(page_number, is_commit, is_whole, page))
         previous = own_sums
     return judge(frames, noted_frames(index, salts), is_header_whole=is_header_whole)
+
+
+def is_of_earlier_round(own_salts: bytes, salts: bytes) -> bool:
+    """Whether a frame was there before the WAL was begun anew, and has not been written again.
+
+    Both salts change then; a broken byte changes one.
+    """
+    return own_salts[:4] != salts[:4] and own_salts[4:] != salts[4:]
 
 
 def judge(frames: list[Frame], noted_count: int, *, is_header_whole: bool) -> WalContent:

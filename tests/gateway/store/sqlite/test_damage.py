@@ -8,11 +8,12 @@ from contextlib import closing
 import orjson
 import pytest
 
-from gateway.clock import ManualClock
+from gateway.clock import ManualClock, boot_id
 from gateway.errors import StoreDamaged, StoreError
 from gateway.store import DAY_MS, Put, StoreOptions, StreamSpec, open_store
 from gateway.store.sqlite import damage
 from gateway.store.sqlite.damage import find_damage, finish_exchange, mend
+from gateway.store.sqlite.schema import FORMAT_VERSION
 from gateway.store.sqlite.wal import read_index
 from tests.gateway.store.building import BASE_MS, STREAM, numbered
 from tests.harness.waiting import until
@@ -110,6 +111,8 @@ async def read_if_whole(store):
 def put_files(data_dir, files):
     shutil.rmtree(data_dir, ignore_errors=True)
     data_dir.mkdir()
+    # As after a kill: the machine has not been off.
+    (data_dir / "penstock.lock").write_text(f"1\n{boot_id()}\n")
     for name, content in files.items():
         (data_dir / name).write_bytes(content)
 
@@ -198,6 +201,53 @@ def test_a_sound_log_is_left_alone(tmp_path, logs):
     for files in logs.values():
         put_files(tmp_path / "log", files)
         assert mend(tmp_path / "log" / "penstock.db", NOW_MS) is None
+
+
+@pytest.mark.parametrize("version", [1, FORMAT_VERSION + 1, FORMAT_VERSION + 64])
+def test_a_broken_version_is_told_from_a_later_one_by_its_copy(tmp_path, logs, version):
+    path = tmp_path / "log" / "penstock.db"
+    put_files(path.parent, logs["settled"])
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    assert "version" in mend(path, NOW_MS)
+    assert find_damage(path, b"") is None
+
+
+def test_a_later_program_may_keep_its_copy_otherwise(tmp_path, logs):
+    path = tmp_path / "log" / "penstock.db"
+    for change in (
+        "DELETE FROM meta WHERE name = 'layout'",
+        "UPDATE meta SET value = 'in another way' WHERE name = 'layout'",
+    ):
+        put_files(path.parent, logs["settled"])
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute(change)
+            connection.execute(f"PRAGMA user_version = {FORMAT_VERSION + 1}")
+        assert find_damage(path, b"") is None
+
+
+def test_a_page_that_a_power_cut_tore_while_it_was_moved_is_no_damage(tmp_path, logs):
+    path = tmp_path / "log" / "penstock.db"
+    files = logs["killed"]
+    torn = files["penstock.db"] + bytes(700)
+    page = len(files["penstock.db"]) // 4096 + 1
+    assert page in wal_pages(files["penstock.db-wal"])
+    put_files(path.parent, files | {"penstock.db": torn})
+    assert find_damage(path, read_index(path)) is None
+
+
+def wal_pages(wal):
+    return {int.from_bytes(wal[at : at + 4], "big") for at in range(32, len(wal), 4096 + 24)}
+
+
+def test_the_index_of_the_wal_counts_only_while_the_machine_runs(tmp_path, logs):
+    path = tmp_path / "log" / "penstock.db"
+    files = logs["killed"]
+    files = files | {"penstock.db-wal": files["penstock.db-wal"][: -4096 * 3]}
+    put_files(path.parent, files)
+    assert mend(path, NOW_MS, trusts_index=False) is None
+    put_files(path.parent, files)
+    assert "WAL" in mend(path, NOW_MS)
 
 
 def test_the_database_of_another_program_is_left_alone(tmp_path):

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from gateway.clock import boot_id
 from gateway.errors import StoreInUse, StoreNotWritable
 from gateway.store.sqlite.lock_file import DirectoryLock
 
@@ -19,7 +20,8 @@ sys.stdin.read()
 
 def test_a_directory_is_made_with_its_parents(tmp_path):
     lock = DirectoryLock.take(tmp_path / "a" / "b")
-    assert (tmp_path / "a" / "b" / "penstock.lock").read_text() == f"{os.getpid()}\n"
+    note = (tmp_path / "a" / "b" / "penstock.lock").read_text()
+    assert note == f"{os.getpid()}\n{boot_id()}\n"
     lock.release()
     lock.release()
 
@@ -58,4 +60,17 @@ def test_a_lock_stands_though_its_note_can_not_be_written(tmp_path, monkeypatch)
     lock = DirectoryLock.take(tmp_path)
     with pytest.raises(StoreInUse, match="process id unknown"):
         DirectoryLock.take(tmp_path)
+    lock.release()
+
+
+def test_a_lock_knows_whether_the_machine_was_off_since(tmp_path):
+    lock = DirectoryLock.take(tmp_path)
+    assert lock.is_first_since_boot
+    lock.release()
+    lock = DirectoryLock.take(tmp_path)
+    assert not lock.is_first_since_boot
+    lock.release()
+    (tmp_path / "penstock.lock").write_text("17\nanother-run-of-the-machine\n")
+    lock = DirectoryLock.take(tmp_path)
+    assert lock.is_first_since_boot
     lock.release()

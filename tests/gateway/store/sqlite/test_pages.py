@@ -61,6 +61,20 @@ def test_a_broken_page_costs_its_own_records_only(tmp_path):
     whole.close()
 
 
+def test_a_record_that_a_page_counts_no_more_shows(tmp_path):
+    _, roots = make_tables(tmp_path / "db")
+    whole = Pages(tmp_path / "db", {})
+    list(whole.walk(roots["with_rowid"]))
+    leaf = next(one for one in sorted(whole.used) if whole.page(one)[0] == 0x0D)
+    page = bytearray(whole.page(leaf))
+    page[4] -= 1
+    pages = Pages(tmp_path / "db", {leaf: bytes(page)})
+    list(pages.walk(roots["with_rowid"]))
+    assert pages.damaged == {leaf}
+    pages.close()
+    whole.close()
+
+
 def test_a_page_that_leads_to_itself_ends_the_walk(tmp_path):
     (tmp_path / "db").write_bytes(bytes(PAGE_BYTES))
     loop = bytes([0x05, *bytes(7), *(1).to_bytes(4, "big")]).ljust(PAGE_BYTES, b"\0")

@@ -81,3 +81,17 @@ def test_the_cheap_look_agrees(tmp_path, files):
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             assert may_overlook(path, index) is (at is not None)
+
+
+def test_a_commit_of_an_earlier_round_ends_no_transaction_of_this_one(tmp_path, files):
+    """A power cut within a transaction of three frames, of which the last alone was written."""
+    wal = files["db-wal"]
+    salts = wal[16:24]
+    first = bytes((own + 1) % 256 for own in salts)
+    stale = (7).to_bytes(4, "big") * 2 + first + bytes(8 + 4096)
+    torn = (9).to_bytes(4, "big") * 2 + salts + bytes(8 + 4096)
+    path = put(tmp_path, files, wal=wal + stale + torn, shm=b"")
+    content = read_wal(path, b"")
+    assert not content.is_overlooked
+    assert content.lost_count == 0
+    assert sum(frame.is_commit for frame in content.frames) == COMMITS
