@@ -28,6 +28,7 @@ from gateway.rules.folds import (
 )
 from gateway.rules.moments import MONOIDS, Delta, First, Last, Spread
 from gateway.rules.spec import AggregateSpec
+from gateway.rules.tops import RunningTop, Top
 from gateway.rules.values import UNKNOWN, Value
 
 LIST_MAX = 100
@@ -37,6 +38,11 @@ FLOAT_MAX = sys.float_info.max
 def is_number(value: Value) -> bool:
     """Whether the value can be computed with: a finite number, and no truth value."""
     return type(value) is int or (type(value) is float and -FLOAT_MAX <= value <= FLOAT_MAX)
+
+
+def is_pair(value: Value) -> bool:
+    """Whether the value is a sample of `topk`: what it is grouped by, and a number."""
+    return type(value) is list and value[0] is not None and is_number(value[1])
 
 
 def _first(values: deque[Value]) -> Value:
@@ -69,17 +75,19 @@ FOLDS: dict[str, Callable[[float], Fold]] = {
     "last": lambda _: Ends(_last),
     "delta": lambda _: Ends(_delta),
     "list": lambda count: Ends(_newest(min(int(count), LIST_MAX))),
+    "topk": Top,
 }
-ACCUMULATORS: dict[str, Callable[[], Accumulator]] = {
-    "count": RunningCount,
-    "sum": lambda: RunningTotal(is_mean=False),
-    "avg": lambda: RunningTotal(is_mean=True),
-    "min": lambda: RunningExtreme(is_max=False),
-    "max": lambda: RunningExtreme(is_max=True),
-    "range": lambda: RunningMonoid(Spread()),
-    "first": lambda: RunningMonoid(First()),
-    "last": lambda: RunningMonoid(Last()),
-    "delta": lambda: RunningMonoid(Delta()),
+ACCUMULATORS: dict[str, Callable[[float], Accumulator]] = {
+    "count": lambda _: RunningCount(),
+    "sum": lambda _: RunningTotal(is_mean=False),
+    "avg": lambda _: RunningTotal(is_mean=True),
+    "min": lambda _: RunningExtreme(is_max=False),
+    "max": lambda _: RunningExtreme(is_max=True),
+    "range": lambda _: RunningMonoid(Spread()),
+    "first": lambda _: RunningMonoid(First()),
+    "last": lambda _: RunningMonoid(Last()),
+    "delta": lambda _: RunningMonoid(Delta()),
+    "topk": RunningTop,
 }
 ANY_VALUE = frozenset({"count", "first", "last", "list", "distinct"})
 TRUTH_VALUE = frozenset({"duration_true"})
@@ -98,13 +106,15 @@ def build_accumulator(spec: AggregateSpec) -> Accumulator | None:
     if spec.function in MONOIDS:
         return RunningMonoid(MONOIDS[spec.function](spec.parameter or 0.0))
     build = ACCUMULATORS.get(spec.function)
-    return build() if build is not None else None
+    return build(spec.parameter or 0.0) if build is not None else None
 
 
 def accepts(function: str) -> Callable[[Value], bool]:
     """The test that a value must pass to become a sample of the aggregate `function`."""
     if function in ANY_VALUE:
         return lambda value: value is not UNKNOWN and value is not None
+    if function == "topk":
+        return is_pair
     if function in TRUTH_VALUE:
         return lambda value: value is True or value is False
     return is_number

@@ -16,6 +16,8 @@ AGGREGATE_BYTES: Final = 512
 SAMPLE_BYTES: Final = 48
 COLUMN_BYTES: Final = 160
 MEAN_SAMPLE_BYTES: Final = 64
+TOP_BYTES: Final = 512  # for each group that a window which starts anew gives
+TOP_SAMPLE_BYTES: Final = 1_280  # each sample may be a group of its own
 PARTIAL_BYTES: Final = 1_024  # for each step of a match under way
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
@@ -36,6 +38,7 @@ MERGEABLE: Final = frozenset(
         "slope",
         "time_avg",
         "duration_true",
+        "topk",
     ]
 )
 
@@ -64,6 +67,7 @@ def cost_of(rule: RuleSpec) -> StateCost:
     """Estimate the state of a rule."""
     key_bytes = KEY_BYTES + EVENT_BYTES + MEMORY_BYTES * len(rule.prelude)
     key_bytes += AGGREGATE_BYTES * len(rule.aggregates)
+    key_bytes += sum(TOP_BYTES * int(one.parameter or 0) for one in _tops(rule))
     if rule.sequence is not None:
         key_bytes += PARTIAL_BYTES * len(rule.sequence.steps) * rule.state.max_partials
     if rule.anomaly is not None:
@@ -71,6 +75,7 @@ def cost_of(rule: RuleSpec) -> StateCost:
     sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
     if rule.window is not None and _keeps_samples(rule.window, rule.aggregates):
         sample_bytes = SAMPLE_BYTES + COLUMN_BYTES * len(rule.aggregates)
+        sample_bytes += TOP_SAMPLE_BYTES * len(_tops(rule))
         if _is_mean(rule.window, rule.aggregates):
             sample_bytes = MEAN_SAMPLE_BYTES
         samples_max = rule.window.count or rule.state.max_samples
@@ -79,6 +84,10 @@ def cost_of(rule: RuleSpec) -> StateCost:
     return StateCost(
         keys_max, key_bytes, sample_bytes, samples_max, min(samples_at_1_hz, samples_max)
     )
+
+
+def _tops(rule: RuleSpec) -> list[AggregateSpec]:
+    return [one for one in rule.aggregates if one.function == "topk"]
 
 
 def _keeps_samples(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:

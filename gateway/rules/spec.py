@@ -15,6 +15,8 @@ from typing import Literal, Protocol
 from gateway.rules.values import Kind, Value
 
 Scope = Mapping[str, object]
+DERIVED_PREFIX = "derived/"
+"""Where the topics of derived records begin; the stream and the key follow."""
 
 
 class Expression(Protocol):
@@ -109,10 +111,19 @@ PayloadTemplate = Template | Mapping[str, "PayloadTemplate"] | tuple["PayloadTem
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a rule's events come from: an MQTT topic filter, or what another rule emits."""
+    """Where a rule's events come from: an MQTT topic filter, or what another rule emits.
+
+    `stream` is the one that the other rule emits.
+    """
 
     kind: Literal["topic", "rule"]
     name: str
+    stream: str = ""
+
+    @property
+    def topic_filter(self) -> str:
+        """What the topics of its records match."""
+        return self.name if self.kind == "topic" else f"{DERIVED_PREFIX}{self.stream}/#"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +209,8 @@ class WindowSpec:
 class AggregateSpec:
     """`name: function(arguments)` over the window; below `min_samples` its value is unknown.
 
-    `value` is the first argument, None for `count()`. `by` is the first of `topk(by, value, n)`,
-    whose `value` is its second. `parameter` is what is left: percentile's rank, ewma's tau in
+    `value` is the first argument, None for `count()`; for `topk(by, value, n)` it is the list of
+    the first two, and `by` the first. `parameter` is what is left: percentile's rank, ewma's tau in
     milliseconds, the n of list and topk. `is_sketch` allows an approximation, because the rule says
     so.
     """

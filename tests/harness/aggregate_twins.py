@@ -54,6 +54,14 @@ def time_mean(samples, now_ms):
     return held_area(samples, now_ms) / span_ms if span_ms > 0 else samples[-1][1]
 
 
+def top(samples, count):
+    greatest = {}
+    for by, value in numbers(samples):
+        greatest[by] = max(value, greatest.get(by, value))
+    ordered = sorted(greatest.items(), key=lambda item: (-item[1], item[0]))
+    return [{"by": by, "value": value} for by, value in ordered[: int(count)]]
+
+
 TWINS = {
     "sum": lambda s, _now, _p: math.fsum(numbers(s)),
     "avg": lambda s, _now, _p: math.fsum(numbers(s)) / len(s),
@@ -75,9 +83,10 @@ TWINS = {
     "list": lambda s, _now, p: numbers(s)[-int(p) :],
     "distinct": lambda s, _now, _p: len(set(numbers(s))),
     "count": lambda s, _now, _p: len(s),
+    "topk": lambda s, _now, p: top(s, p),
 }
 EMPTY = {"count": 0, "distinct": 0}
-PARAMETERS = {"percentile": 95.0, "ewma": 30_000.0, "list": 5.0}
+PARAMETERS = {"percentile": 95.0, "ewma": 30_000.0, "list": 5.0, "topk": 3.0}
 FUNCTIONS = sorted(TWINS)
 
 

@@ -11,7 +11,7 @@ from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression
 from gateway.rules.expression.compiler import Expected
 from gateway.rules.expression.functions import AGGREGATES, FUNCTIONS
-from gateway.rules.expression.nodes import Call, Duration, Literal, Name, Node, unparse
+from gateway.rules.expression.nodes import Call, Duration, Items, Literal, Name, Node, unparse
 from gateway.rules.expression.parser import parse
 from gateway.rules.spec import AggregateSpec
 from gateway.rules.values import Kind
@@ -87,6 +87,11 @@ class _Arguments:
         tree = self._next()
         return CompiledExpression(unparse(tree), tree, self._environment, expected)
 
+    def together(self, *parts: CompiledExpression) -> CompiledExpression:
+        """Several arguments as one list; unknown where one of them is."""
+        tree = Items(self.call.column, tuple(part.tree for part in parts))
+        return CompiledExpression(unparse(tree), tree, self._environment, "any")
+
     def constant(self, least: float, most: float, *, whole: bool) -> float:
         node = self._next()
         value = node.value if isinstance(node, Literal) else None
@@ -142,7 +147,7 @@ def _list(name: str, arguments: _Arguments) -> AggregateSpec:
 def _topk(name: str, arguments: _Arguments) -> AggregateSpec:
     by, value = arguments.expression("any"), arguments.expression("number")
     take = arguments.constant(1, LIST_MAX, whole=True)
-    return AggregateSpec(name, "topk", value, by, take)
+    return AggregateSpec(name, "topk", arguments.together(by, value), by, take)
 
 
 _READERS: Final[dict[str, Callable[[str, _Arguments], AggregateSpec]]] = {

@@ -107,3 +107,23 @@ def measured_key_bytes(rule, keys=40, seconds=60):
 def test_a_running_engine_stays_within_the_estimate(body):
     rule = load_one(f"- {{id: a, from: t, {body}}}")
     assert measured_key_bytes(rule) <= cost_of(rule).key_bytes_at_1_hz
+
+
+@pytest.mark.parametrize("window", ["{tumbling: 1h}", "{sliding: 1h}"])
+def test_the_bound_of_a_top_is_no_less_than_what_it_takes(window):
+    rule = load_one(
+        f"- {{id: a, from: t, key: [], window: {window}, "
+        "aggregate: {x: 'topk(payload.by, payload.x, 100)'}, when: size(x) > 1000}"
+    )
+    engine, tape = Engine([rule]), Tape()
+    engine.feed(tape.event({"by": "first", "x": 0}, topic="t", arrival=1))
+    gc.collect()
+    tracemalloc.start()
+    for number in range(2_000):
+        tape.batches.clear()
+        engine.feed(tape.event({"by": f"n{number}", "x": number}, topic="t", arrival=number + 1))
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    cost = cost_of(rule)
+    assert taken <= cost.key_bytes + cost.sample_bytes * min(2_000, cost.samples_max or 0)

@@ -13,6 +13,8 @@ from tests.harness.aggregate_twins import FUNCTIONS, agree, expected, spec_of
 def random_value(function, rng):
     if function == "duration_true":
         return rng.random() < 0.5
+    if function == "topk":
+        return [rng.choice("abcdefgh"), rng.randint(-20, 20)]
     return rng.choice([rng.randint(-5, 5), round(rng.uniform(-100, 100), 3)])
 
 

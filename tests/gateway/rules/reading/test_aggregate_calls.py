@@ -23,7 +23,7 @@ def test_every_usage_that_errors_show_is_right(usage):
         ("percentile(payload.x, 95, sketch)", ("payload.x", None, 95.0, True)),
         ("ewma(payload.x, 1h30m)", ("payload.x", None, 5_400_000.0, False)),
         ("list(payload.x, 10)", ("payload.x", None, 10.0, False)),
-        ("topk(device, payload.kw, 5)", ("payload.kw", "device", 5.0, False)),
+        ("topk(device, payload.kw, 5)", ("[device, payload.kw]", "device", 5.0, False)),
     ],
 )
 def test_arguments_find_their_places(text, parts):
