@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewayConfig
-from gateway.devices import DeviceTopics
+from gateway.devices import SEALED_ROOTS, DeviceTopics
 from gateway.errors import PenstockError, StoreUnavailable
 from gateway.routing import Router, StreamRoute
-from gateway.server import MqttServer
+from gateway.server import AUDIT_STREAM, MqttServer
 from gateway.store import (
+    DAY_MS,
     DeskHost,
     GroupDesk,
     StreamSpec,
@@ -38,6 +39,7 @@ ALERTS = StreamSpec("alerts", partitions=1)
 ALARMS = StreamSpec("alarms", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 TICKS = StreamSpec("ticks", partitions=1)
+AUDIT = StreamSpec(AUDIT_STREAM, partitions=1, retention_age_ms=90 * DAY_MS)
 RULES_GROUP = "rules"
 
 
@@ -73,6 +75,8 @@ class Gateway:
             ALARMS,
             DEAD_LETTERS,
             TICKS,
+            AUDIT,
+            *self._derived_specs(),
         ]
         for spec in specs:
             await store.ensure(spec)
@@ -90,6 +94,11 @@ class Gateway:
         """See that rules which have never run begin with what comes, unless all is wanted."""
         if self._rules is not None and self._config.rules_start == "latest":
             await begin_at_end(store, RULES_GROUP, [*self._rule_streams(), TICKS.name])
+
+    def _derived_specs(self) -> list[StreamSpec]:
+        """The streams that the rules emit."""
+        names = () if self._rules is None else self._rules.emitted_streams
+        return [self._config.derived.spec_of(name) for name in names]
 
     def _rule_streams(self) -> list[str]:
         return [stream.spec.name for stream in self._config.streams] + [ALARMS.name]
@@ -119,6 +128,8 @@ class Gateway:
         desk = GroupDesk(store, self._clock)
         host = DeskHost(store, self._clock, desk, self._config.data_dir)
         host.is_lasting = True
+        if self._server is not None:
+            self._server.hub.gate.watch(host.tables)
         try:
             await host.start()
         except OSError as error:
@@ -145,6 +156,7 @@ class Gateway:
         routes = [
             StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
             StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
+            StreamRoute(AUDIT.name, ("audit/#",), AUDIT.partitions),
             *(
                 StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
                 for stream in self._config.streams
@@ -152,12 +164,14 @@ class Gateway:
         ]
         topics = DeviceTopics(self._config.device_topics)
         levels = self._config.server.session.topic_levels_max
-        return Router(routes, topics.device_of, partition_of, topic_levels_max=levels)
+        return Router(
+            routes, topics.device_of, partition_of, topic_levels_max=levels, sealed=SEALED_ROOTS
+        )
 
     def _build_evaluation(
         self, store: StreamStore, router: Router, rules: RuleSet
     ) -> RuleEvaluation:
-        from gateway.pipeline import RuleEvaluation, no_puts
+        from gateway.pipeline import EvaluationOptions, RuleEvaluation, no_puts
 
         return RuleEvaluation(
             store,
@@ -165,6 +179,7 @@ class Gateway:
             self._rule_streams(),
             router.route_of,
             self._clock,
+            EvaluationOptions(derived_spec=self._config.derived.spec_of),
             puts_of=self._server.retained_puts if self._server is not None else no_puts,
         )
 
@@ -216,7 +231,8 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
     """
     rules: RuleSet | None = None
     if config.rules_path is not None:
-        from gateway.rules import load_rules
+        from gateway.rules import check_streams, load_rules
 
         rules = load_rules([config.rules_path])
+        check_streams(rules, [stream.spec.name for stream in config.streams])
     return Gateway(config, rules, clock or SystemClock())

@@ -14,7 +14,7 @@ import typer
 from gateway.app import build_gateway
 from gateway.cli.log_lines import start_log
 from gateway.cli.main import fail
-from gateway.config import GatewayConfig, is_loopback, load_config
+from gateway.config import UNREACHABLE, GatewayConfig, is_loopback, load_config
 from gateway.errors import DocumentInvalid, PenstockError
 
 DEFAULT_CONFIG = Path("config/gateway.yaml")
@@ -87,9 +87,7 @@ def _listen(settings: GatewayConfig, host: str | None, port: int | None) -> Gate
         return settings
     first = settings.server.listeners[0]
     listener = replace(first, host=host or first.host, port=first.port if port is None else port)
-    if not is_loopback(listener.host) and not listener.asks_who:
-        raise PenstockError(
-            f"'{listener.host}' is not a loopback address; without credentials the gateway listens "
-            "on 127.0.0.1 or ::1 only, or over TLS with 'client_certificates: required'"
-        )
+    is_asked = listener.asks_who or settings.server.access.are_required
+    if not is_loopback(listener.host) and not is_asked:
+        raise PenstockError(f"'{listener.host}' is not a loopback address; {UNREACHABLE}")
     return replace(settings, server=replace(settings.server, listeners=(listener,)))

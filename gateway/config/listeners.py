@@ -17,21 +17,31 @@ from gateway.server import (
     join_address,
 )
 
-__all__ = ["is_loopback", "read_listeners"]
+__all__ = ["UNREACHABLE", "is_loopback", "read_listeners"]
 
 ANY_ORIGIN = "*"
+UNREACHABLE = (
+    "the gateway listens on 127.0.0.1 or ::1 only, or over TLS with 'client_certificates: "
+    "required', until the configuration says 'access: {credentials: required}'"
+)
 
 
-def read_listeners(top: Section, base: Path) -> tuple[ListenerOptions, ...]:
+def read_listeners(
+    top: Section, base: Path, *, are_credentials_required: bool = False
+) -> tuple[ListenerOptions, ...]:
     """Every listener, in file order; paths are relative to `base`.
 
-    Empty when the file says nothing of listeners.
+    Beyond this machine it may listen only where clients must show who they are. Empty when
+    the file says nothing of listeners.
     """
     node = top.get("listen")
     if node is not None and node.value == []:
         top.complain("at least one address is needed", "listen")
     sections = top.sections("listen")
     listeners = tuple(_listener(section, base) for section in sections)
+    if not are_credentials_required:
+        for section, listener in zip(sections, listeners, strict=True):
+            _check_reach(section, listener)
     counts = Counter((listener.host, listener.port) for listener in listeners)
     for section, listener in zip(sections, listeners, strict=True):
         if listener.port and counts[listener.host, listener.port] > 1:
@@ -55,13 +65,13 @@ def _listener(section: Section, base: Path) -> ListenerOptions:
     )
     section.finish()
     _check_websocket(section, listener)
-    if not is_loopback(listener.host) and not listener.asks_who:
-        section.complain(
-            f"'{listener.host}' is not a loopback address; without credentials the gateway listens "
-            "on 127.0.0.1 or ::1 only, or over TLS with 'client_certificates: required'",
-            "host",
-        )
     return listener
+
+
+def _check_reach(section: Section, listener: ListenerOptions) -> None:
+    """See that nobody gets in from elsewhere who is not asked who it is."""
+    if not is_loopback(listener.host) and not listener.asks_who:
+        section.complain(f"'{listener.host}' is not a loopback address; {UNREACHABLE}", "host")
 
 
 def _origins(section: Section, default: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.config.access import read_access
+from gateway.config.deriving import DerivedConfig, read_derived
 from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
@@ -29,7 +31,7 @@ SHARED_ORDERS = ("ordered", "balanced")
 SYS_PREFIX = "$SYS"
 SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-RESERVED_STREAMS = ("alerts", "alarms", "dead-letters", "ticks")
+RESERVED_STREAMS = ("alerts", "alarms", "audit", "dead-letters", "lookups", "presence", "ticks")
 PARTITIONS_MAX = 1_024
 SYS_INTERVAL_MS_LEAST = 1_000
 # The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
@@ -59,6 +61,7 @@ class GatewayConfig:
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
+    derived: DerivedConfig = field(default_factory=DerivedConfig)
     server: ServerOptions = field(default_factory=ServerOptions)
     linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
@@ -99,6 +102,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
         device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
+        derived=read_derived(top),
         server=_server(top, path.parent, default.server),
         **read_store(top),
     )
@@ -191,7 +195,8 @@ def _server(top: Section, base: Path, default: ServerOptions) -> ServerOptions:
     limits = top.section("limits")
     options = default if limits is None else _limits(limits, default)
     order = top.choice("shared_subscriptions", SHARED_ORDERS, default.shared_order)
-    listeners = read_listeners(top, base)
+    access = read_access(top, default.access)
+    listeners = read_listeners(top, base, are_credentials_required=access.are_required)
     interval_ms = top.duration_ms("sys_interval", default.sys_interval_ms)
     if 0 < interval_ms < SYS_INTERVAL_MS_LEAST:
         top.complain("'sys_interval' is 1s at least, or 0s for no $SYS topics", "sys_interval")
@@ -199,6 +204,7 @@ def _server(top: Section, base: Path, default: ServerOptions) -> ServerOptions:
         options,
         shared_order=order,
         listeners=listeners or default.listeners,
+        access=access,
         sys_interval_ms=interval_ms,
     )
 

@@ -1,7 +1,14 @@
 """Who receives a message, and which stream keeps it."""
 
 from gateway.routing.retained import Retained, RetainedLimits, RetainedMessages
-from gateway.routing.router import NoStreamForTopic, Route, Router, StreamRoute, cut_runs
+from gateway.routing.router import (
+    NoStreamForTopic,
+    Route,
+    Router,
+    StreamRoute,
+    TopicRefused,
+    cut_runs,
+)
 from gateway.routing.subscriptions import SubscriptionTree
 from gateway.routing.topic_tree import TopicTree
 
@@ -14,6 +21,7 @@ __all__ = [
     "Router",
     "StreamRoute",
     "SubscriptionTree",
+    "TopicRefused",
     "TopicTree",
     "cut_runs",
 ]

@@ -5,7 +5,7 @@ Who receives it is `subscriptions`; how it is stored is `gateway.store`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from gateway.errors import MqttError, ProtocolError
@@ -35,17 +35,24 @@ class Route(NamedTuple):
     origin: Origin
 
 
-class NoStreamForTopic(MqttError):
+class TopicRefused(MqttError):
+    """A message may not be published to its topic; others of the same client may."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, NOT_AUTHORIZED)
+
+
+class NoStreamForTopic(TopicRefused):
     """No configured stream takes the topic."""
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"no stream takes the topic '{topic}'", NOT_AUTHORIZED)
+        super().__init__(f"no stream takes the topic '{topic}'")
 
 
 class Router:
     """The first matching stream takes a topic; the device's hash chooses the partition."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three of them are limits
         self,
         streams: Sequence[StreamRoute],
         device_of: Callable[[str], str],
@@ -53,16 +60,19 @@ class Router:
         *,
         known_bytes_max: int = 64 << 20,
         topic_levels_max: int = 128,
+        sealed: Container[str] = (),
     ) -> None:
         """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`.
 
-        Clients publish to topics of at most `topic_levels_max` levels.
+        Clients publish to topics of at most `topic_levels_max` levels, and to none whose first
+        level is `sealed`: those are the gateway's own.
         """
         self._streams = streams
         self._device_of = device_of
         self._partition_of = partition_of
         self._known_bytes_max = known_bytes_max
         self._topic_levels_max = topic_levels_max
+        self._sealed = sealed
         self._known_bytes = 0
         self._routes_by_topic_bytes: dict[bytes, Route] = {}
 
@@ -72,7 +82,7 @@ class Router:
         Raises:
             MalformedPacket: one is not UTF-8 text, is empty, or holds a wildcard.
             ProtocolError: one has too many levels (0x90).
-            NoStreamForTopic: no stream takes one.
+            TopicRefused: no stream takes one, or it is the gateway's own.
         """
         known = self._routes_by_topic_bytes
         try:
@@ -80,15 +90,17 @@ class Router:
         except KeyError:
             return [known.get(topic) or self._resolve(topic) for topic in topics]
 
-    def route_of(self, topic: str) -> Route:
+    def route_of(self, topic: str, device: str = "") -> Route:
         """Resolve one topic name that comes from the gateway itself.
+
+        It is held to be from `device`, or else from the one that the topic names.
 
         Raises:
             NoStreamForTopic: no stream takes it.
         """
         for stream in self._streams:
             if any(matches(topic_filter, topic) for topic_filter in stream.topic_filters):
-                device = self._device_of(topic)
+                device = device or self._device_of(topic)
                 partition = self._partition_of(device, stream.partitions)
                 return Route(stream.stream, partition, Origin(topic, device))
         raise NoStreamForTopic(topic)
@@ -97,7 +109,10 @@ class Router:
         if topic.count(b"/") >= self._topic_levels_max:
             message = f"a topic name has at most {self._topic_levels_max} levels"
             raise ProtocolError(message, TOPIC_NAME_INVALID)
-        route = self.route_of(decode_topic_name(topic))
+        name = decode_topic_name(topic)
+        if name.partition("/")[0] in self._sealed:
+            raise TopicRefused(f"'{name}' is a topic of the gateway's own")
+        route = self.route_of(name)
         # A client that invents topics must not grow the table for ever; starting over costs little.
         self._known_bytes += ROUTE_BYTES + TOPIC_COPIES * len(topic)
         if self._known_bytes > self._known_bytes_max:

@@ -1,5 +1,7 @@
 """The asyncio side of MQTT: listeners, connections, ingest, fan-out."""
 
+from gateway.server.access_options import AccessOptions, Anonymous, Credentials, DeniedPublish
+from gateway.server.audit import AUDIT_STREAM
 from gateway.server.listeners.addresses import is_loopback, join_address
 from gateway.server.listeners.listeners import AddressUnavailable
 from gateway.server.listeners.tls_files import TlsFilesInvalid
@@ -16,9 +18,14 @@ from gateway.server.options import (
 )
 
 __all__ = [
+    "AUDIT_STREAM",
+    "AccessOptions",
     "AddressUnavailable",
+    "Anonymous",
     "BeyondRate",
     "ClientCertificates",
+    "Credentials",
+    "DeniedPublish",
     "FlappingOptions",
     "Kind",
     "ListenerOptions",

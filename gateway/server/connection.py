@@ -56,6 +56,7 @@ from gateway.session import (
 
 if TYPE_CHECKING:
     from gateway.server.hub import Hub
+    from gateway.server.permits import Permit
     from gateway.server.quotas import Throttle
     from gateway.server.subscriber import Subscriber
 
@@ -77,6 +78,7 @@ class Connection(asyncio.Protocol):
         self.session = Session(hub.options.session, hub.assign_client_id())
         self.subscriber: Subscriber | None = None
         self.quota: Throttle | None = None
+        self.permit: Permit | None = None
         self.transport: asyncio.Transport | None = None
         self.was_heard = True
         self.heard_at_ms = 0

@@ -91,10 +91,18 @@ class Fanout:
         terms = self._terms_by_topic.get(topic)
         if terms is None:
             grants = self.tree.match(topic)
-            terms = {one: Terms.of(found) for one, found in grants.items()} or NOBODY
+            terms = {
+                one: Terms.of(found)
+                for one, found in grants.items()
+                if one.may_read is None or one.may_read(topic)
+            } or NOBODY
             self._terms_by_topic[topic] = terms
             self._terms_bytes += len(topic) + TERMS_BYTES * (1 + len(terms))
         return terms
+
+    def forget_terms(self) -> None:
+        """Look anew who gets what: what somebody may read has changed."""
+        self._generation = -1
 
     def _spread(self, batch: RecordBatch) -> None:
         """Give each record of a batch to its live subscribers; the hot loop of delivery.
@@ -317,7 +325,7 @@ class Fanout:
 
     async def _send_one_retained(self, subscriber: Subscriber, terms: Terms, topic: str) -> None:
         retained = self._retained.get(topic)
-        if retained is None:
+        if retained is None or not (subscriber.may_read is None or subscriber.may_read(topic)):
             return
         now_ms = self.clock.now_ms()
         properties = current_properties(retained.properties, retained.arrival_ms, now_ms)

@@ -20,6 +20,7 @@ from collections.abc import Collection, Mapping, Sequence
 from gateway.clock import Clock
 from gateway.errors import MqttError, StoreError
 from gateway.mqtt import ReasonCode, Will
+from gateway.server.access import Gate, Verdict
 from gateway.server.address_limit import SPARE_CONNECTIONS, AddressLimit
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
@@ -41,6 +42,7 @@ from gateway.session import (
     Grant,
     Opened,
     OpenState,
+    Phase,
     ServerStopping,
     SessionState,
     TakenOver,
@@ -70,6 +72,7 @@ class Hub:
         self.quotas = Quotas(options.quota, clock, ingest.counters)
         self.takeovers = Takeovers(options.flapping, clock, self._admit, self._refuse)
         self.addresses = AddressLimit(options.connections_per_address_max)
+        self.gate = Gate(options.access, clock, ingest, self._go_on, self._restrict)
         self._patience = Patience(options)
         self.sys: SysTree | None = None
         self.turnstile = Turnstile(clock)
@@ -113,6 +116,7 @@ class Hub:
         """Forget a network connection that is gone."""
         self._connections.discard(connection)
         self.takeovers.forget(connection)
+        self.gate.leave(connection)
         self.addresses.leave(connection.host)
 
     def note_failure(self, connection: Connection, error: MqttError) -> None:
@@ -125,11 +129,29 @@ class Hub:
     # -- effects of sessions
 
     def open(self, connection: Connection, wish: OpenState) -> Opened | ConnectRefused | None:
-        """Let a client in, or not; None when it waits, because others fight over its identifier."""
+        """Let a client in, or not; None when it waits for that."""
         self._locate(connection)
         if self.addresses.is_beyond(connection.host):
             reason = "your address has as many connections as it may have"
             return self._refuse(ReasonCode.QUOTA_EXCEEDED, reason)
+        verdict = self.gate.ask(connection, wish)
+        return None if verdict is None else self._settle(connection, wish, verdict)
+
+    def _go_on(self, connection: Connection, wish: OpenState, verdict: Verdict) -> None:
+        """Answer a CONNECT whose credentials took their time."""
+        if connection.session.phase is Phase.OPENING:
+            answer = self._settle(connection, wish, verdict)
+            if answer is not None:
+                connection.answer(answer)
+
+    def _settle(
+        self, connection: Connection, wish: OpenState, verdict: Verdict
+    ) -> Opened | ConnectRefused | None:
+        """Let somebody in who is known, or not; None when others fight over its identifier."""
+        if isinstance(verdict, ConnectRefused):
+            self.counters.clients_refused += 1
+            return verdict
+        self.gate.enter(connection, verdict.permit)
         earlier = self._connections_by_client_id.get(wish.client_id)
         if earlier is not None and self.takeovers.is_contested(wish.client_id):
             return self.takeovers.let_wait(connection, wish)
@@ -175,7 +197,13 @@ class Hub:
         connection.quota = self.quotas.throttle(wish.client_id, connection)
         self.counters.clients_accepted += 1
         self.counters.clients_maximum = max(self.counters.clients_maximum, self.connected)
-        return Opened(state, is_present)
+        permit = connection.permit
+        if permit is None:
+            return Opened(state, is_present)
+        for topic_filter in permit.refused_of(state.grants_by_filter):
+            grant = state.grants_by_filter.pop(topic_filter)
+            self._release(state.client_id, grant)
+        return Opened(state, is_present, permit.refusal_of)
 
     def _end(self, state: SessionState) -> None:
         """A session is over: its will fires, its groups lose a holder, the disk forgets it."""
@@ -198,6 +226,8 @@ class Hub:
             connection.session, connection.deliver, self.sessions.save, held_bytes_max
         )
         subscriber.abort = connection.abort
+        if connection.permit is not None:
+            subscriber.may_read = connection.permit.may_read
         connection.subscriber = subscriber
         state = subscriber.state
         for grant in state.grants_by_filter.values():
@@ -279,6 +309,18 @@ class Hub:
         # Behind the SUBACK, which may be waiting for the same commit.
         self.sessions.save(subscriber.state, send)
 
+    def _restrict(self, connection: Connection) -> None:
+        """Take from a client what it may not have any more."""
+        permit, subscriber = connection.permit, connection.subscriber
+        if permit is None or subscriber is None:
+            return
+        subscriber.may_read = permit.may_read
+        self.fanout.forget_terms()
+        revoked = permit.refused_of(subscriber.state.grants_by_filter)
+        for topic_filter in revoked:
+            del subscriber.state.grants_by_filter[topic_filter]
+        self.revoke(connection, revoked)
+
     def revoke(self, connection: Connection, topic_filters: Sequence[str]) -> None:
         """Deliver to these filters no more."""
         subscriber = connection.subscriber
@@ -352,6 +394,7 @@ class Hub:
 
     async def load(self, store: StreamStore) -> None:
         """Read what outlived the last run: groups, then the sessions that hold them."""
+        await self.gate.load(store)
         await self.shared.load(store)
         for state in await self.sessions.load(store):
             for grant in state.grants_by_filter.values():
@@ -366,6 +409,7 @@ class Hub:
         for connection in list(self._connections):
             self._patience.check(connection, now_ms)
         self.quotas.sweep()
+        self.gate.sweep()
         self.takeovers.sweep()
         for state in self.sessions.expire():
             self.counters.sessions_expired += 1
@@ -397,6 +441,7 @@ class Hub:
 
     def stop(self) -> None:
         """Send every client away; new ones are not accepted any more."""
+        self.gate.stop()
         for connection in list(self._connections):
             connection.perform(ServerStopping())
             connection.close()

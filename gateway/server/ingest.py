@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from gateway.clock import Clock
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.events import Flag, Run
 from gateway.metrics import Counters, RecentMaximum
 from gateway.mqtt import ReasonCode, Will, encode_properties
-from gateway.routing import NoStreamForTopic, RetainedMessages, Route, Router, cut_runs
+from gateway.routing import RetainedMessages, Route, Router, TopicRefused, cut_runs
 from gateway.server.options import ServerOptions
-from gateway.server.repeats import SEQUENCE_PROPERTY, Identity, Repeats, sequence_of
+from gateway.server.repeats import SEQUENCE_PROPERTY, Repeats, sequence_of
 from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
+from gateway.server.submissions import Publisher, Submission
 from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Appended as Committed
 from gateway.store import Put, StreamStore
@@ -34,39 +34,6 @@ RECORD_BYTES = 64
 HELD_MAX = 100_000
 RECENT_MS = 10_000
 NOT_STORED = "the log could not be written; the message is not stored"
-
-
-class Publisher(Protocol):
-    """Where acknowledgements go: a connection."""
-
-    def perform(self, incoming: Appended | AppendRefused) -> None: ...
-
-    def pause(self) -> None:
-        """Read nothing more until `resume`."""
-        ...
-
-    def resume(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Submission:
-    """One thing on its way to the log: a client's batch, or a session state alone.
-
-    `state` is saved in the same commit; `on_durable` is called after it. A submission without a
-    publisher is never refused, only tried again.
-    """
-
-    publisher: Publisher | None = None
-    packet_ids: Sequence[bytes] = ()
-    received_ids: Sequence[bytes] = ()
-    runs: list[Run] = field(default_factory=list)
-    puts: list[Put] = field(default_factory=list)
-    size_bytes: int = 0
-    wants_receipt: bool = False
-    identities: list[Identity] = field(default_factory=list)
-    state: SessionState | None = None
-    on_durable: Callable[[], None] | None = None
-    number: int = 0
 
 
 class Ingest:
@@ -82,7 +49,7 @@ class Ingest:
     ) -> None:
         self._store = store
         self.counters = Counters()
-        self._router = router
+        self.router = router
         self._clock = clock
         self._retained = retained
         self._uncommitted_bytes_max = options.uncommitted_bytes_max
@@ -101,6 +68,7 @@ class Ingest:
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.repeats = Repeats(options.repeat_window_ms)
         self._knows_sequences = False
+        self.route_will: Callable[[str, str], Route] = lambda _, topic: router.route_of(topic)
         self.on_recovered: Callable[[], None] | None = None
         self._has_refused = False
         self.uncommitted_bytes = 0
@@ -125,8 +93,8 @@ class Ingest:
                 self.submit(publisher, state, single)
             return
         try:
-            routes = self._router.routes_of(batch.topics)
-        except NoStreamForTopic as error:
+            routes = (publisher.permit or self.router).routes_of(batch.topics)
+        except TopicRefused as error:
             self._submit_each(publisher, state, batch, error)
             return
         submission = Submission(publisher, batch.packet_ids, batch.received_ids)
@@ -175,7 +143,7 @@ class Ingest:
         publisher: Publisher,
         state: SessionState,
         batch: PublishBatch,
-        error: NoStreamForTopic,
+        error: TopicRefused,
     ) -> None:
         """Take the messages one by one, because one of them has no stream, and refuse that one."""
         if len(batch.topics) == 1:
@@ -204,8 +172,8 @@ class Ingest:
         flags = will.qos << 1 | (Flag.RETAIN if will.retain else 0)
         batch = PublishBatch([], [will.payload], [flags], (), [own] if own else None)
         try:
-            route = self._router.route_of(will.topic)
-        except NoStreamForTopic:
+            route = self.route_will(client_id, will.topic)
+        except TopicRefused:
             LOG.warning("the will of '%s' names '%s', which no stream takes", client_id, will.topic)
             return
         runs = self._cut([route], batch, client_id)
@@ -220,6 +188,12 @@ class Ingest:
     def submit_puts(self, puts: list[Put]) -> None:
         """Change tables with the next commit."""
         self._take(Submission(puts=puts))
+
+    def submit_own(self, runs: list[Run]) -> None:
+        """Take what the gateway has to say itself."""
+        size = sum(len(payload) + RECORD_BYTES for run in runs for payload in run.payloads)
+        puts = retained_puts(runs, self._retained)
+        self._take(Submission(runs=runs, puts=puts, size_bytes=size))
 
     async def drain(self) -> None:
         """Return when nothing waits for a commit any more; the end is near, so read no more.

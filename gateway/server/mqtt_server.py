@@ -76,6 +76,7 @@ class MqttServer:
         self.readings.begin()
         if self._options.sys_interval_ms:
             self._tasks.append(asyncio.create_task(self.sys.run(), name="$SYS"))
+        self.listeners.asks_who = not self.hub.gate.is_open
         addresses = await self.listeners.open()
         if self.listeners.tls_files:
             self._tasks.append(asyncio.create_task(self.listeners.watch(), name="certificates"))

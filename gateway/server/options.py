@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gateway.routing import RetainedLimits
+from gateway.server.access_options import AccessOptions
 from gateway.session import SessionOptions
 
 Kind = Literal["mqtt", "ws"]
@@ -98,5 +99,6 @@ class ServerOptions:
     connections_per_address_max: int = 0
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     flapping: FlappingOptions = field(default_factory=FlappingOptions)
+    access: AccessOptions = field(default_factory=AccessOptions)
     sys_interval_ms: int = 10_000
     backlog: int = 4_096

@@ -54,6 +54,7 @@ class Subscriber:
         self._save = save
         self._room = asyncio.Event()
         self.abort: Callable[[], object] = lambda: None
+        self.may_read: Callable[[str], bool] | None = None
         self.on_room: list[Callable[[], object]] = []
         self._unsaved: list[list[bytes]] = []
         self._held: deque[bytes] | None = None

@@ -19,11 +19,14 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class OpenState:
-    """Find or make this client's state and end its other connection; answer `Opened`."""
+    """Find who this is, then its state, and end its other connection; answer `Opened`."""
 
     client_id: str
     is_clean: bool
     expiry_ms: int | None
+    username: str | None = None
+    password: bytes | None = field(default=None, repr=False)
+    will_topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gateway.mqtt import (
@@ -77,10 +77,14 @@ class Pubacks:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The answer to `OpenState`: the state to go on with, `is_present` if an earlier session's."""
+    """The answer to `OpenState`: the state to go on with, `is_present` if an earlier session's.
+
+    `refusal_of` says why a topic filter is not for this client, or nothing; None allows all.
+    """
 
     state: SessionState
     is_present: bool
+    refusal_of: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

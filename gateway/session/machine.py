@@ -105,7 +105,7 @@ class Session:
     def __init__(self, options: SessionOptions, assigned_client_id: str) -> None:
         """Await a CONNECT; a client that names itself nothing becomes `assigned_client_id`."""
         self._options = options
-        self._assigned_client_id = assigned_client_id
+        self.assigned_client_id = assigned_client_id
         self.phase = Phase.AWAITING_CONNECT
         self.version = ProtocolVersion.V3_1_1
         self.state = SessionState("")
@@ -118,6 +118,7 @@ class Session:
         self._connect: Connect | None = None
         self._connack = Connack()
         self._will: Will | None = None
+        self._refusal_of: Callable[[str], str] | None = None
 
     @property
     def client_id(self) -> str:
@@ -161,7 +162,7 @@ class Session:
         refusal = check_connect(connect, self._options)
         if refusal is not None:
             return self._fail(*refusal, connect.version)
-        offered = offer(connect, self._options, self._assigned_client_id)
+        offered = offer(connect, self._options, self.assigned_client_id)
         self._connack = Connack(properties=offered)
         if self._answers.encode(self._connack) is None:
             # [MQTT5-3.1.2-24]
@@ -169,9 +170,11 @@ class Session:
         self.phase = Phase.OPENING
         self._connect = connect
         # [MQTT5-3.1.3-6] [MQTT5-3.1.3-7] [MQTT311-3.1.3-6]
-        client_id = connect.client_id or self._assigned_client_id
+        client_id = connect.client_id or self.assigned_client_id
         expiry_ms = granted_expiry_ms(connect, self._options)
-        return [OpenState(client_id, connect.clean_start, expiry_ms)]
+        will_topic = "" if connect.will is None else connect.will.topic
+        credentials = connect.username, connect.password
+        return [OpenState(client_id, connect.clean_start, expiry_ms, *credentials, will_topic)]
 
     def _opened(self, opened: Opened) -> list[Effect]:
         connect = self._connect
@@ -179,6 +182,7 @@ class Session:
         self._connect = None
         self.phase = Phase.CONNECTED
         self.state = opened.state
+        self._refusal_of = opened.refusal_of
         asked = connect.properties
         self._receiving = Receiving(
             self._options,
@@ -275,7 +279,9 @@ class Session:
 
     def _subscribe(self, subscribe: Subscribe) -> list[Effect]:
         held = self.state.grants_by_filter
-        grants, reason_codes, reason = check_subscriptions(subscribe, self._options, held)
+        grants, reason_codes, reason = check_subscriptions(
+            subscribe, self._options, held, self._refusal_of
+        )
         # [MQTT5-3.8.4-1] [MQTT5-3.8.4-2] [MQTT5-3.8.4-5] [MQTT5-2.2.1-6] [MQTT311-3.8.4-1]
         # [MQTT311-3.8.4-2] [MQTT311-3.8.4-4] [MQTT311-2.3.1-7]
         suback = Suback(subscribe.packet_id, reason_codes, reason_properties(reason))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container
+from collections.abc import Callable, Collection, Container
 from datetime import datetime
 
 from gateway.errors import MqttError
@@ -16,12 +16,16 @@ START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+"
 
 
 def check_subscriptions(
-    subscribe: Subscribe, options: SessionOptions, held: Collection[str]
+    subscribe: Subscribe,
+    options: SessionOptions,
+    held: Collection[str],
+    refusal_of: Callable[[str], str] | None = None,
 ) -> tuple[list[Grant], tuple[ReasonCode, ...], str]:
     """Decide each topic filter of a SUBSCRIBE: what is granted, and one reason code each, in order.
 
-    `held` are the filters that the session has already; asking for one of them again adds none. The
-    text says why the first of those was refused that are not granted.
+    `held` are the filters that the session has already; asking for one of them again adds none.
+    `refusal_of` says why a filter is not for this client, if it is not. The text
+    says why the first of those was refused that are not granted.
 
     Spec: MQTT5 §3.9.3 [MQTT5-3.8.4-6] [MQTT5-3.8.4-7] [MQTT5-3.9.3-1],
     MQTT311 §3.9.3 [MQTT311-3.8.4-5] [MQTT311-3.9.3-1]
@@ -35,6 +39,8 @@ def check_subscriptions(
     for subscription in subscribe.subscriptions:
         start = asked_start or start_of(subscription.topic_filter)
         refusal = _refusal(subscription, options, start)
+        if refusal is None and refusal_of is not None:
+            refusal = _denial(subscription.topic_filter, refusal_of)
         if refusal is None:
             is_new = subscription.topic_filter not in filters
             if is_new and len(filters) >= options.subscriptions_max:
@@ -90,6 +96,11 @@ def is_start(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _denial(topic_filter: str, refusal_of: Callable[[str], str]) -> tuple[ReasonCode, str] | None:
+    reason = refusal_of(topic_filter)
+    return (ReasonCode.NOT_AUTHORIZED, reason) if reason else None
 
 
 def _refusal(

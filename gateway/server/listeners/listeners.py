@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock
 from gateway.errors import PenstockError
-from gateway.server.listeners.addresses import join_address
+from gateway.server.listeners.addresses import is_loopback, join_address
 from gateway.server.listeners.announced import AnnouncedLayer
 from gateway.server.listeners.connect_rate import ConnectRate, Refusal
 from gateway.server.listeners.explanations import Explanation, Explanations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # How often the files of TLS listeners are looked at; a change counts when it has rested that long.
 LOOK_S = 2.0
+LOG = logging.getLogger(__name__)
 
 Build = Callable[[], asyncio.Protocol]
 
@@ -50,6 +52,7 @@ class Listeners:
         self._servers: list[asyncio.Server] = []
         self._is_renewal_wanted = asyncio.Event()
         self.descriptions: list[str] = []
+        self.asks_who = False
 
     async def open(self) -> list[tuple[str, int]]:
         """Begin to listen; returns the bound addresses, in the order of the configuration.
@@ -81,7 +84,10 @@ class Listeners:
             raise AddressUnavailable(f"can't listen on {address}: {reason}") from error
         self._servers.append(server)
         host, port = server.sockets[0].getsockname()[:2]
-        self.descriptions.append(f"{join_address(host, port)} ({describe(listener)})")
+        words = describe(listener, asks_who=self.asks_who)
+        self.descriptions.append(f"{join_address(host, port)} ({words})")
+        if self.asks_who and listener.tls is None and not is_loopback(host):
+            LOG.warning("%s: keys pass there in clear; use TLS", join_address(host, port))
         return host, port
 
     # -- what a connection goes through
@@ -168,14 +174,19 @@ def _behind_a_balancer(build: Build) -> Build:
     return lambda: AnnouncedLayer(build())
 
 
-def describe(listener: ListenerOptions) -> str:
-    """What a listener speaks and whom it lets in, for people."""
+def describe(listener: ListenerOptions, *, asks_who: bool = False) -> str:
+    """What a listener speaks and whom it lets in, for people.
+
+    `asks_who` says that the gateway wants credentials, whichever way a client comes.
+    """
     protocol = "MQTT" if listener.kind == "mqtt" else f"MQTT over WebSocket at {listener.path}"
     words = [f"{protocol} over TLS" if listener.tls else protocol]
     if listener.proxy_protocol:
         words.append("behind a PROXY-protocol balancer")
     if listener.tls is not None and listener.tls.client_certificates != "none":
         words.append(f"client certificates {listener.tls.client_certificates}")
-    if not listener.asks_who:
+    if asks_who:
+        words.append("with credentials")
+    elif not listener.asks_who:
         words.append("anonymous, this machine only")
     return ", ".join(words)

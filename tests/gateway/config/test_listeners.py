@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gateway.config import load_config
+from gateway.config import UNREACHABLE, load_config
 from gateway.config.listeners import is_origin
 from gateway.errors import DocumentInvalid
 from gateway.server import ListenerOptions, TlsOptions
@@ -96,13 +96,11 @@ def test_the_shipped_examples_are_right_and_show_every_setting(listeners, compla
     [
         (
             "listen: [{host: 0.0.0.0}]",
-            "1:17: '0.0.0.0' is not a loopback address; without credentials the gateway listens on "
-            "127.0.0.1 or ::1 only, or over TLS with 'client_certificates: required'",
+            f"1:17: '0.0.0.0' is not a loopback address; {UNREACHABLE}",
         ),
         (
             f"listen: [{{host: plant, tls: {{{TLS}, ca: b, client_certificates: optional}}}}]",
-            "1:17: 'plant' is not a loopback address; without credentials the gateway listens on "
-            "127.0.0.1 or ::1 only, or over TLS with 'client_certificates: required'",
+            f"1:17: 'plant' is not a loopback address; {UNREACHABLE}",
         ),
         ("listen: [{kind: wss}]", "1:17: 'wss' is not one of mqtt, ws, did you mean 'ws'?"),
         ("listen: [{path: /mqtt}]", "1:11: 'path' needs 'kind: ws'"),
@@ -172,3 +170,8 @@ def test_the_guide_shows_listeners_that_load_and_names_every_setting(listeners):
     written = yaml.safe_load(uncommented())["listen"]
     settings = {key for listener in written for key in listener} | set(written[2]["tls"])
     assert [name for name in sorted(settings) if f"`{name}`" not in guide] == []
+
+
+def test_with_credentials_required_it_may_listen_anywhere(listeners):
+    (listener,) = listeners("listen: [{host: plant}]\naccess: {credentials: required}\n")
+    assert listener.host == "plant"

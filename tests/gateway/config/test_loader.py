@@ -77,6 +77,7 @@ def test_the_shipped_file_shows_every_setting(complaints):
         (written["limits"], "limits: {", "}"),
         (written["store"], "store: {", "}"),
         (written["devices"], "devices: {", "}"),
+        (written["access"], "access: {", "}"),
         (stream, "streams: [{name: a, filters: b, ", "}]"),
     ]:
         (complaint,) = complaints(f"{prefix}zzz: 1{suffix}")

@@ -26,6 +26,7 @@ class Publisher:
     def __init__(self, client_id="c", expiry_ms=0):
         self.state = SessionState(client_id, expiry_ms)
         self.answers = []
+        self.permit = None
         self.is_paused = False
 
     def perform(self, answer):

@@ -1,0 +1,313 @@
+"""The gate: who gets in, what each may do, and whom a change of the registry sends away.
+
+Theory of operation
+-------------------
+The registry is a table of the log; here is its copy in memory, kept by `TableDesk`, which tells of
+every change after its commit. `ask` decides a CONNECT at once where it can. Where it can't, because
+a password is verified in a thread or because a guesser waits for its refusal, it returns None and
+`decide` is called later. Until somebody has credentials and the configuration says nothing, the
+gate is open: every client gets in without a permit, and nothing is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.clock import Clock
+from gateway.devices import (
+    DEVICES_TABLE,
+    Device,
+    DeviceInvalid,
+    Registry,
+    has_key,
+    rights_of,
+)
+from gateway.mqtt import ReasonCode
+from gateway.routing import Route
+from gateway.server.access_options import AccessOptions
+from gateway.server.audit import Audit, Incident
+from gateway.server.guessing import Guesses
+from gateway.server.identifying import Identifier, NotAdmitted, check_admitted, wrong_credentials
+from gateway.server.listeners.addresses import is_loopback
+from gateway.server.passwords import PasswordDesk
+from gateway.server.permits import Permit, Proof
+from gateway.session import ConnectRefused, Failure, OpenState
+from gateway.store import Change, StreamStore, TableDesk
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
+    from gateway.server.ingest import Ingest
+
+LOG = logging.getLogger(__name__)
+WAITING_MAX = 1_000
+MS_PER_S = 1_000
+V5 = 5
+
+
+class Admission(NamedTuple):
+    """A client gets in; without a permit it may do everything."""
+
+    permit: Permit | None = None
+
+
+Verdict = Admission | ConnectRefused
+Decide = Callable[["Connection", OpenState, Verdict], None]
+
+
+class Gate:
+    """Lets clients in, or not."""
+
+    def __init__(
+        self,
+        options: AccessOptions,
+        clock: Clock,
+        ingest: Ingest,
+        decide: Decide,
+        restrict: Callable[[Connection], None],
+    ) -> None:
+        """Call `decide` for a CONNECT that took its time, `restrict` for whoever has other rights.
+
+        What the gate has to report goes to `ingest`, whose router says where things lie.
+        """
+        self.options = options
+        self.registry = Registry()
+        self.audit = Audit(ingest.submit_own, clock, options.audit_per_s_max)
+        self._restrict = restrict
+        self._decide = decide
+        self._router = ingest.router
+        ingest.route_will = self.route_will
+        self._clock = clock
+        self._identifier = Identifier(self.registry, options)
+        self._guesses = Guesses(
+            options.failures_max, options.failures_within_ms, options.refusal_delay_ms
+        )
+        self._passwords = PasswordDesk()
+        self._connections: dict[str, set[Connection]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._delayed = 0
+
+    async def load(self, store: StreamStore) -> None:
+        """Read the registry; an entry that can't be read is reported and lets nobody in."""
+        for device_id, encoded in await store.entries(DEVICES_TABLE):
+            self._take(device_id, encoded)
+
+    def watch(self, tables: TableDesk) -> None:
+        """Hear of every change of the registry."""
+        tables.watch(DEVICES_TABLE, self._changed)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who it is."""
+        return not (self.options.are_required or self.registry.has_credentials)
+
+    def connections_of(self, device_id: str) -> set[Connection]:
+        """The connections of a device that have been let in."""
+        return self._connections.get(device_id, set())
+
+    # -- letting in
+
+    def ask(self, connection: Connection, wish: OpenState) -> Verdict | None:
+        """Decide about a CONNECT; None when `decide` will be called."""
+        if self.is_open:
+            return Admission()
+        try:
+            shown = self._identifier.identify(
+                wish, certificate_of(connection), self._clock.now_ms()
+            )
+            if shown is None:
+                return self._let_anonymous_in(connection)
+            if shown.proof is None:
+                return self._ask_password(connection, wish, shown.device)
+            return self._admit(connection, wish, shown.device, shown.proof)
+        except NotAdmitted as error:
+            return self._refuse(connection, wish, error)
+
+    def _let_anonymous_in(self, connection: Connection) -> Admission:
+        allowed = self.options.anonymous
+        is_wanted = allowed == "loopback" or (
+            allowed == "auto" and not self.registry.has_credentials
+        )
+        if is_wanted and is_loopback(connection.host):
+            return Admission()
+        raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, "a user name and a key are needed")
+
+    def _admit(
+        self, connection: Connection, wish: OpenState, device: Device, proof: Proof
+    ) -> Admission:
+        check_admitted(device, wish, connection.session.assigned_client_id)
+        rights = rights_of(device, self.options.roles)
+        if wish.will_topic and not rights.may_write(wish.will_topic):
+            reason = f"'{device.id}' may not leave a will for '{wish.will_topic}'"
+            raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, reason)
+
+        def tell(kind: str, about: str) -> None:
+            host = connection.host
+            self.audit.note(Incident(kind, device.id, host, wish.client_id, about))
+
+        permit = Permit(device, rights, self._router, proof, tell)
+        is_mute = connection.session.version < V5
+        permit.closes_on_denial = is_mute and self.options.denied_publish == "close"
+        return Admission(permit)
+
+    def _ask_password(
+        self, connection: Connection, wish: OpenState, device: Device
+    ) -> ConnectRefused | None:
+        """Let a thread look at the password, unless this host has guessed too often."""
+        if self._guesses.is_guessing(connection.host, self._clock.monotonic_ms()):
+            raise wrong_credentials()
+        if not self._passwords.has_room:
+            return ConnectRefused(ReasonCode.SERVER_BUSY, "too many passwords to verify", 1)
+        self._start(self._verify(connection, wish, device))
+        return None
+
+    async def _verify(self, connection: Connection, wish: OpenState, device: Device) -> None:
+        is_right = await self._passwords.verify(device.password, wish.password or b"")
+        current = self.registry.get(device.id)
+        verdict: Verdict | None
+        if not is_right or current is None or current.password != device.password:
+            verdict = self._refuse(connection, wish, wrong_credentials())
+        else:
+            try:
+                verdict = self._admit(connection, wish, current, Proof("password"))
+            except NotAdmitted as error:
+                verdict = self._refuse(connection, wish, error)
+        if verdict is not None:
+            self._decide(connection, wish, verdict)
+
+    def _refuse(
+        self, connection: Connection, wish: OpenState, error: NotAdmitted
+    ) -> ConnectRefused | None:
+        """Refuse, and report it; a guesser waits for it."""
+        name = wish.username or wish.client_id
+        incident = Incident(
+            "connect-refused", name, connection.host, wish.client_id, "", str(error)
+        )
+        self.audit.note(incident)
+        refused = ConnectRefused(error.reason_code, str(error))
+        if not error.is_guess:
+            return refused
+        failures = self._guesses.note(connection.host, self._clock.monotonic_ms())
+        delay_ms = self._guesses.delay_ms(failures)
+        if not delay_ms:
+            return refused
+        self.audit.note(incident._replace(kind="guessing", reason=f"{failures.count} failures"))
+        if self._delayed >= WAITING_MAX:
+            return refused
+        self._delayed += 1
+        self._start(self._refuse_later(connection, wish, refused, delay_ms))
+        return None
+
+    async def _refuse_later(
+        self, connection: Connection, wish: OpenState, refused: ConnectRefused, delay_ms: int
+    ) -> None:
+        try:
+            await asyncio.sleep(delay_ms / MS_PER_S)
+        finally:
+            self._delayed -= 1
+        self._decide(connection, wish, refused)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- who is in
+
+    def enter(self, connection: Connection, permit: Permit | None) -> None:
+        """A client has been let in."""
+        connection.permit = permit
+        if permit is not None:
+            self._connections.setdefault(permit.device.id, set()).add(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """A connection is over."""
+        permit, connection.permit = connection.permit, None
+        if permit is not None:
+            own = self._connections.get(permit.device.id)
+            if own is not None:
+                own.discard(connection)
+                if not own:
+                    del self._connections[permit.device.id]
+
+    def route_will(self, client_id: str, topic: str) -> Route:
+        """Where a will goes, which is an event of its client's device, as all it publishes."""
+        device = self.registry.get(client_id.partition("/")[0])
+        if device is None or rights_of(device, self.options.roles).devices == "topic":
+            return self._router.route_of(topic)
+        return self._router.route_of(topic, device.id)
+
+    # -- changes
+
+    def _take(self, device_id: str, encoded: bytes | None) -> None:
+        try:
+            self.registry.put(device_id, encoded)
+        except DeviceInvalid as error:
+            LOG.warning("'%s': %s", device_id, error)
+
+    def _changed(self, changes: Sequence[Change]) -> None:
+        """Take changes of the registry over, and send away whom they shut out."""
+        for change in changes:
+            self._take(change.key, change.value)
+            connections = list(self.connections_of(change.key))
+            if connections:
+                device = self.registry.get(change.key)
+                for connection in connections:
+                    self._look_again(connection, device)
+
+    def _look_again(self, connection: Connection, device: Device | None) -> None:
+        permit = connection.permit
+        if permit is None:
+            return
+        reason = why_out(device, permit.proof)
+        if device is None or reason:
+            self.send_away(connection, reason)
+            return
+        rights = rights_of(device, self.options.roles)
+        is_other = rights != permit.rights
+        permit.renew(device, rights)
+        if is_other:
+            self._restrict(connection)
+
+    def send_away(self, connection: Connection, reason: str) -> None:
+        """End a connection whose client may not be here any more."""
+        permit = connection.permit
+        name = "" if permit is None else permit.device.id
+        self.audit.note(
+            Incident("cut", name, connection.host, connection.session.client_id, "", reason)
+        )
+        connection.perform(Failure(ReasonCode.ADMINISTRATIVE_ACTION, 0, reason))
+
+    def sweep(self) -> None:
+        """Send away whose credentials have expired; called about once a second."""
+        self._guesses.sweep(self._clock.monotonic_ms())
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        for task in self._tasks:
+            task.cancel()
+
+
+def why_out(device: Device | None, proof: Proof) -> str:
+    """Why a client that was let in may not stay; empty if it may."""
+    if device is None:
+        return "the device was removed"
+    if device.status != "active":
+        return f"the device is {device.status}"
+    if proof.key is not None and not has_key(device, proof.key):
+        return "the key was revoked"
+    if proof.kind == "password" and not device.password:
+        return "the password was removed"
+    if proof.kind == "certificate" and not device.has_certificate:
+        return "the certificate counts no more"
+    return ""
+
+
+def certificate_of(connection: Connection) -> Mapping[str, Any] | None:
+    """The certificate that a client has shown, verified by the TLS listener; None without one."""
+    if connection.transport is None:
+        return None
+    found = connection.transport.get_extra_info("peercert")
+    return found if isinstance(found, dict) and found else None

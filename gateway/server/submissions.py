@@ -1,0 +1,58 @@
+"""What is on its way to the log, and who waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from gateway.events import Run
+from gateway.routing import Route
+from gateway.server.repeats import Identity
+from gateway.session import Appended, AppendRefused, SessionState
+from gateway.store import Put
+
+
+class Routes(Protocol):
+    """What resolves topics: the router, or the permit of a client that may not publish to all."""
+
+    def routes_of(self, topics: Sequence[bytes]) -> list[Route]: ...
+
+
+class Publisher(Protocol):
+    """Where acknowledgements go: a connection.
+
+    `permit` says which topics it may publish to; None leaves it to the router.
+    """
+
+    @property
+    def permit(self) -> Routes | None: ...
+
+    def perform(self, incoming: Appended | AppendRefused) -> None: ...
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`."""
+        ...
+
+    def resume(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Submission:
+    """One thing on its way to the log: a client's batch, or a session state alone.
+
+    `state` is saved in the same commit; `on_durable` is called after it. A submission without a
+    publisher is never refused, only tried again.
+    """
+
+    publisher: Publisher | None = None
+    packet_ids: Sequence[bytes] = ()
+    received_ids: Sequence[bytes] = ()
+    runs: list[Run] = field(default_factory=list)
+    puts: list[Put] = field(default_factory=list)
+    size_bytes: int = 0
+    wants_receipt: bool = False
+    identities: list[Identity] = field(default_factory=list)
+    state: SessionState | None = None
+    on_durable: Callable[[], None] | None = None
+    number: int = 0
