@@ -41,6 +41,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "window.session",
         "window.count",
         "window.offset",
+        "window.timezone",
         *(f"aggregate.{name}" for name in _AGGREGATES),
         "when",
         "for",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.rules.aggregates import accepts, build_accumulator
+from gateway.rules.edges import Edges, EvenEdges, edges_of
 from gateway.rules.instants import NEVER
 from gateway.rules.sliding_means import SlidingMean
 from gateway.rules.spec import AggregateSpec, WindowSpec
@@ -24,6 +25,8 @@ from gateway.rules.window_contents import (
 )
 
 SAMPLES_MAX = 10_000
+ALIGNED = frozenset({"tumbling", "hopping"})
+NO_EDGES = EvenEdges(WindowSpec("tumbling", size_ms=1))
 # These have a value where there is nothing: none.
 KNOWN_WHEN_EMPTY = frozenset({"count", "distinct"})
 
@@ -36,6 +39,7 @@ class WindowPlan:
         "are_mergeable",
         "build",
         "cut_samples",
+        "edges",
         "names",
         "needs",
         "samples_max",
@@ -59,6 +63,7 @@ class WindowPlan:
         self.needs = tuple(_needed(spec, aggregate) for aggregate in aggregates)
         self.are_mergeable = all(build_accumulator(aggregate) for aggregate in aggregates)
         self.build = BUILDERS[spec.kind]
+        self.edges: Edges = edges_of(spec) if spec.kind in ALIGNED else NO_EDGES
 
     def open(self) -> Window:
         """A window for one more key, with nothing in it."""
@@ -182,20 +187,19 @@ def _sliding(plan: WindowPlan) -> Window:
 
 
 class TumblingWindow:
-    """`[start, end)`, aligned to the epoch; one look at its end, none at an empty one."""
+    """`[start, end)`, as its edges lie; one look at its end, none at an empty one."""
 
-    __slots__ = ("contents", "due_ms", "offset_ms", "size_ms")
+    __slots__ = ("contents", "due_ms", "edges")
     lag_ms = 0
 
     def __init__(self, plan: WindowPlan) -> None:
-        self.size_ms = plan.spec.size_ms
-        self.offset_ms = plan.spec.offset_ms
+        self.edges = plan.edges
         self.contents = _contents(plan)
         self.due_ms = NEVER
 
     def add(self, time_ms: int, values: Sequence[Value], _results: Results) -> bool:
         if self.contents.push(time_ms, values) and self.due_ms == NEVER:
-            self.due_ms = time_ms + self.size_ms - (time_ms - self.offset_ms) % self.size_ms
+            self.due_ms = self.edges.end_after(time_ms)
         return False
 
     def fire(self, results: Results) -> int:
@@ -220,20 +224,18 @@ class TumblingWindow:
 class HoppingWindow:
     """`[start, start + size)` from every hop on; one look at the end of each that isn't empty."""
 
-    __slots__ = ("contents", "due_ms", "every_ms", "offset_ms", "size_ms")
+    __slots__ = ("contents", "due_ms", "edges")
     lag_ms = 0
     keeps_samples = True
 
     def __init__(self, plan: WindowPlan) -> None:
-        self.size_ms = plan.spec.size_ms
-        self.every_ms = plan.spec.every_ms
-        self.offset_ms = plan.spec.offset_ms
+        self.edges = plan.edges
         self.contents = MovingContents(plan)
         self.due_ms = NEVER
 
     def add(self, time_ms: int, values: Sequence[Value], _results: Results) -> bool:
-        end_ms = self._end_after(time_ms)
-        if end_ms - self.size_ms > time_ms:
+        end_ms = self.edges.end_after(time_ms)
+        if self.edges.start_of(end_ms) > time_ms:
             return False  # it lies between two windows, where hops are longer than windows
         if self.contents.push(time_ms, values) and self.due_ms == NEVER:
             self.due_ms = end_ms
@@ -242,15 +244,12 @@ class HoppingWindow:
     def fire(self, results: Results) -> int:
         end_ms = self.due_ms
         contents = self.contents
-        contents.evict(end_ms - self.size_ms - 1)
+        contents.evict(self.edges.start_of(end_ms) - 1)
         contents.write(end_ms, results)
-        contents.evict(end_ms + self.every_ms - self.size_ms - 1)
-        self.due_ms = end_ms + self.every_ms if contents.times else NEVER
+        next_ms = self.edges.end_next(end_ms)
+        contents.evict(self.edges.start_of(next_ms) - 1)
+        self.due_ms = next_ms if contents.times else NEVER
         return end_ms
-
-    def _end_after(self, time_ms: int) -> int:
-        phase_ms = (time_ms - self.offset_ms - self.size_ms) % self.every_ms
-        return time_ms + self.every_ms - phase_ms
 
     def pack(self) -> Packed:
         return [self.due_ms, self.contents.pack()]

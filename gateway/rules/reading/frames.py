@@ -249,7 +249,7 @@ def _window(section: Section, kind: str) -> WindowSpec:
         section.require("max")
     timezone = section.text("timezone") or None
     if timezone:
-        _check_timezone(section, timezone, kind, size_ms)
+        _check_timezone(section, timezone, kind, (size_ms, every_ms))
     return WindowSpec(
         kind or "sliding",  # type: ignore[arg-type] # one of WINDOW_KINDS
         size_ms,
@@ -274,12 +274,12 @@ def _every_ms(section: Section, size_ms: int) -> int:
     return every_ms
 
 
-def _check_timezone(section: Section, timezone: str, kind: str, size_ms: int) -> None:
+def _check_timezone(section: Section, timezone: str, kind: str, spans_ms: tuple[int, ...]) -> None:
     try:
         find_timezone(Literal(1, timezone))
     except ExpressionInvalid as error:
         section.complain(str(error), "timezone")
-    if kind not in ("tumbling", "hopping") or size_ms % DAY_MS:
+    if kind not in ("tumbling", "hopping") or any(span_ms % DAY_MS for span_ms in spans_ms):
         section.complain(
             "'timezone' is for tumbling and hopping windows of whole days", "timezone", at_key=True
         )

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -194,3 +197,18 @@ def test_a_full_window_lets_its_oldest_sample_go():
         window.add(time_ms, [10**time_ms], results)
     assert results["x"] == 11_100
     assert plan.cut_samples == 2
+
+
+@pytest.mark.parametrize("kind", ["tumbling", "hopping"])
+def test_a_window_of_days_holds_what_its_calendar_says(kind):
+    zone, day_ms = ZoneInfo("Europe/Kyiv"), 86_400_000
+    spec = WindowSpec(kind, size_ms=day_ms, every_ms=day_ms, timezone="Europe/Kyiv")
+    plan = WindowPlan(spec, [AggregateSpec("n", "count")])
+    # Hour by hour over both changes of the clocks.
+    starts = [int(datetime(2026, month, 23, tzinfo=UTC).timestamp()) * 1_000 for month in (3, 10)]
+    hours = [start + hour * 3_600_000 for start in starts for hour in range(24 * 9)]
+    looks = look(plan.open(), plan, [(time_ms, [True]) for time_ms in hours])
+    dates = [datetime.fromtimestamp(time_ms / 1_000, zone).date() for time_ms in hours]
+    assert [results["n"] for _, results in looks] == list(Counter(dates).values())
+    ends = [datetime.fromtimestamp(moment_ms / 1_000, zone) for moment_ms, _ in looks]
+    assert {(end.hour, end.minute) for end in ends} == {(0, 0)}

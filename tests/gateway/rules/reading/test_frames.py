@@ -55,6 +55,10 @@ def test_a_day_window_may_follow_a_time_zone():
         ("count: 5, every: 6", "'every' is 6; it must be at least 1 and at most 5"),
         ("count: 1000000", "'count' is 1000000"),
         ("tumbling: 1h, timezone: UTC", "'timezone' is for tumbling and hopping windows of whole"),
+        (
+            "hopping: 1d, every: 1h, timezone: UTC",
+            "'timezone' is for tumbling and hopping windows of whole",
+        ),
         ("tumbling: 1d, timezone: Mars/Olympus", "unknown time zone 'Mars/Olympus'"),
         ("sliding: 5m, min_samples: 0", "'min_samples' is 0"),
     ],
