@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gateway.config.access import read_access
 from gateway.config.deriving import DerivedConfig, read_derived
+from gateway.config.handling import read_handlers
 from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
@@ -20,6 +21,7 @@ from gateway.config.storing import read_store
 from gateway.devices import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
+from gateway.functions import FunctionSpec
 from gateway.mqtt import check_topic_filter
 from gateway.server import ServerOptions
 from gateway.store import StoreOptions, StreamSpec, WearOptions
@@ -62,6 +64,7 @@ class GatewayConfig:
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     derived: DerivedConfig = field(default_factory=DerivedConfig)
+    handlers: tuple[FunctionSpec, ...] = ()
     server: ServerOptions = field(default_factory=ServerOptions)
     linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
@@ -103,6 +106,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
         derived=read_derived(top),
+        handlers=read_handlers(top, path.parent),
         server=_server(top, path.parent, default.server),
         **read_store(top),
     )

@@ -31,12 +31,17 @@ from gateway.rules import (
     RuleCounters,
     RuleSet,
 )
-from gateway.store import Member, Put, StreamStore
+from gateway.store import Member, Put, StreamSpec, StreamStore, begin_streams_at_end
 
 GROUP = "rules"
 TABLE = "rules"
 MARK = "mark"
 COMMITS_TABLE = "rule-commits"
+
+
+def single(name: str) -> StreamSpec:
+    """A derived stream that keeps what streams keep; one partition keeps the order of its rule."""
+    return StreamSpec(name, partitions=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class EvaluationOptions:
     slice_records: int = 500
     outputs_max: int = 10_000
     retry_ms: int = 500
+    derived_spec: Callable[[str], StreamSpec] = single
+    """What a derived stream is to keep."""
 
 
 class Content(NamedTuple):
@@ -89,7 +96,8 @@ class RuleEvaluation:
         self._store = store
         self._puts_of = puts_of
         self._commit_count = 0
-        self._streams = [*streams, TICKS_STREAM]
+        self._rules = rules
+        self._streams = [*streams, TICKS_STREAM, *rules.derived_streams_read]
         self._clock = clock
         self._options = options or EvaluationOptions()
         self._engine = Engine(rules.rules, rules.inventories)
@@ -119,6 +127,7 @@ class RuleEvaluation:
         """
         self._stopped.clear()
         try:
+            await self._open_streams()
             await self._restore()
             await self._note_start()
             member = self._store.join(GROUP, self._streams)
@@ -136,6 +145,12 @@ class RuleEvaluation:
         """End `run` after the records it has read, its state saved."""
         self._stopping.set()
         await self._stopped.wait()
+
+    async def _open_streams(self) -> None:
+        """See that the derived streams exist, and are read from here on if they never were."""
+        for name in self._rules.emitted_streams:
+            await self._store.ensure(self._options.derived_spec(name))
+        await begin_streams_at_end(self._store, GROUP, self._rules.derived_streams_read)
 
     async def _restore(self) -> None:
         self._commit_count = int(await self._store.table(COMMITS_TABLE).get(GROUP) or b"0")

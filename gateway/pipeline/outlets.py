@@ -11,6 +11,7 @@ from gateway.mqtt import Properties, encode_properties
 from gateway.rules import (
     ALARMS_STREAM,
     RULES_CLIENT,
+    Derived,
     Output,
     Publication,
     SideEvent,
@@ -24,6 +25,9 @@ ID_PROPERTY = "penstock-id"
 ALARMS_TABLE = "alarms"
 """The table of alarms that stand, for who wants to see them all."""
 QOS_FLAGS = (0, Flag.QOS_1, Flag.QOS_2)
+
+Slot = tuple[str, int, int]
+"""Stream, partition and arrival time of a run."""
 
 Route = Callable[[str], tuple[str, int, Origin]]
 
@@ -68,35 +72,45 @@ class Outlets:
         return placed
 
     def runs_of(self, outputs: Iterable[Output], arrival_ms: int) -> list[Run]:
-        """Runs that carry the outputs; one whose topic no stream takes is counted, no more."""
-        sheets_by_slot: dict[tuple[str, int], list[Sheet]] = {}
+        """Runs that carry the outputs; one whose topic no stream takes is counted, no more.
+
+        A derived record arrives when its cause did, so that it is the same whenever it is written.
+        """
+        sheets_by_slot: dict[Slot, list[Sheet]] = {}
         for output in outputs:
             placed = self._place(output)
             if placed is None:
                 self.unrouted_count += 1
                 continue
-            slot, sheet = placed
+            (stream, partition), sheet = placed
+            own_ms = output.detected_ms if isinstance(output, Derived) else arrival_ms
+            slot = stream, partition, own_ms
             sheets_by_slot.setdefault(slot, []).append(sheet)
             if isinstance(output, Transition) and is_shown(output):
-                sheets_by_slot.setdefault((ALARMS_STREAM, 0), []).append(_standing_sheet(output))
+                slot = ALARMS_STREAM, 0, arrival_ms
+                sheets_by_slot.setdefault(slot, []).append(_standing_sheet(output))
         return [
             Run(
                 stream,
                 partition,
                 RULES_CLIENT,
-                arrival_ms,
+                slot_arrival_ms,
                 [sheet.origin for sheet in sheets],
                 [sheet.payload for sheet in sheets],
                 bytes(sheet.flags for sheet in sheets),
                 [sheet.properties for sheet in sheets],
             )
-            for (stream, partition), sheets in sheets_by_slot.items()
+            for (stream, partition, slot_arrival_ms), sheets in sheets_by_slot.items()
         ]
 
     def _place(self, output: Output) -> tuple[tuple[str, int], Sheet] | None:
         if isinstance(output, SideEvent):
             origin = Origin(output.topic, output.device)
             return (output.stream, 0), Sheet(origin, output.payload, 0, b"")
+        if isinstance(output, Derived):
+            origin = Origin(output.topic, output.device)
+            properties = _id_properties(output.id)
+            return (output.stream, 0), Sheet(origin, output.payload, Flag.QOS_1, properties)
         try:
             stream, partition, origin = self._route(output.topic)
         except MqttError:

@@ -9,6 +9,7 @@ from gateway.rules.alarm_topics import (
 )
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import Engine
+from gateway.rules.filters import EventFilter
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
 from gateway.rules.outputs import (
     ALERTS_STREAM,
@@ -44,6 +45,7 @@ __all__ = [
     "CommandTopic",
     "Derived",
     "Engine",
+    "EventFilter",
     "Outcome",
     "Output",
     "Publication",

@@ -11,6 +11,7 @@ from gateway.rules.conditions import Change
 from gateway.rules.outputs import (
     AlarmEvent,
     Cause,
+    Derived,
     MatchNotice,
     Output,
     Publication,
@@ -96,6 +97,10 @@ class Outbox:
     def announce(self, plan: RulePlan, key: str, change: Change, scope: Scope) -> None:
         """Tell the desk of a change; it decides what is given out of it, and published."""
         spec = plan.spec
+        if plan.emission is not None and change.event == "raised" and spec.sequence is None:
+            self.emit_match(plan, key, change.time_ms, scope)
+        if spec.alarm is None and spec.emit is not None:
+            return
         template = spec.alarm.message if spec.alarm is not None else None
         names = {**scope, "rule": spec.id, "severity": change.severity, "event": change.event}
         for hours in plan.hours:
@@ -105,12 +110,9 @@ class Outbox:
 
     def tell(self, spec: RuleSpec, key: str, alarm: Alarm, event: AlarmEvent, told: Told) -> None:
         """Give out a step in the life of an alarm, and what the rule publishes at it."""
-        cause = self.cause()
-        identity = (spec.id, key)
-        ordinal = self._next_ordinal(cause, identity)
         transition = Transition(
-            id=f"{spec.id}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}",
-            cause=cause,
+            id=self._next_id(spec.id, key),
+            cause=self.cause(),
             rule=spec.id,
             key=key,
             event=event,
@@ -148,17 +150,16 @@ class Outbox:
         `scope` knows the steps. An alarm that the match raises is announced apart.
         """
         spec = plan.spec
+        self.emit_match(plan, key, match.time_ms, scope)
         wanted = [publish for publish in spec.publish if match.event in publish.on]
         if not wanted:
             return
         alarm = spec.alarm or AlarmSpec()
         names = {**scope, "rule": spec.id, "severity": alarm.severity, "event": match.event}
         message = alarm.message.render(names) if alarm.message is not None else ""
-        cause = self.cause()
-        ordinal = self._next_ordinal(cause, (spec.id, key))
         notice = MatchNotice(
-            id=f"{spec.id}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}",
-            cause=cause,
+            id=self._next_id(spec.id, key),
+            cause=self.cause(),
             rule=spec.id,
             key=key,
             event=match.event,
@@ -171,6 +172,31 @@ class Outbox:
         for publish in wanted:
             self._publish(publish, notice, names)
 
+    def emit_match(self, plan: RulePlan, key: str, time_ms: int, scope: Scope) -> None:
+        """Give out the derived record of a match, where the rule emits at matches."""
+        if plan.emission is not None and plan.emission.moment == "match":
+            self.emit(plan, key, time_ms, scope)
+
+    def emit(self, plan: RulePlan, key: str, time_ms: int, scope: Scope) -> None:
+        """Give out a derived record, if there is anything to say in it."""
+        emission = plan.emission
+        payload = emission.payload(time_ms, scope) if emission is not None else None
+        if emission is None or payload is None:
+            return
+        cause = self.cause()
+        self.outputs.append(
+            Derived(
+                id=self._next_id(plan.spec.id, key),
+                cause=cause,
+                rule=plan.spec.id,
+                key=key,
+                stream=emission.stream,
+                time_ms=time_ms,
+                detected_ms=self.clock_ms,
+                payload=payload,
+            )
+        )
+
     def put_aside(self, plan: RulePlan, topic: str, device: str, payload: bytes) -> None:
         """Give out an event that the rule doesn't take in."""
         self.outputs.append(SideEvent(self.cause(), plan.spec.id, topic, device, payload))
@@ -178,6 +204,12 @@ class Outbox:
     def report_error(self, plan: RulePlan, error: Exception) -> None:
         """Raise the alarm that a rule has failed inside the engine and was stopped."""
         self.desk.report_error(plan.spec, error)
+
+    def _next_id(self, rule: str, key: str) -> str:
+        """An id that is the same whenever the same records are evaluated by the same rule."""
+        cause = self.cause()
+        ordinal = self._next_ordinal(cause, (rule, key))
+        return f"{rule}:{key}@{cause.stream}:{cause.partition}:{cause.offset}:{ordinal}"
 
     def _next_ordinal(self, cause: Cause, identity: tuple[str, str]) -> int:
         known_cause, ordinals = self.ordinals

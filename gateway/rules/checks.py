@@ -8,12 +8,13 @@ from typing import Final, NamedTuple
 from gateway.documents import Section, did_you_mean
 from gateway.errors import Complaint
 from gateway.rules.expression.template import CompiledTemplate
+from gateway.rules.outputs import SIDE_STREAM_PREFIX
 from gateway.rules.overlap import can_both_hold, implies, is_never_true
 from gateway.rules.spec import SEVERITIES, RuleSpec, Source
 
 # Streams that the gateway writes itself.
 OWN_STREAMS: Final = frozenset(
-    {"telemetry", "alerts", "alarms", "dead-letters", "ticks", "presence"}
+    {"telemetry", "alerts", "alarms", "dead-letters", "lookups", "ticks", "presence"}
 )
 Warn = Callable[[Section, str, str], None]
 
@@ -32,9 +33,10 @@ def check_set(written: Sequence[Written]) -> list[Complaint]:
     """
     rules = {item.rule.id: item.rule for item in written}
     warnings: list[Complaint] = []
+    emitters: dict[str, str] = {}
     for item in written:
         _check_references(item, rules)
-        _check_stream(item)
+        _check_stream(item, emitters)
         for key, doubt in _doubts(item.rule):
             node = item.section.get(key) or item.section.node
             warnings.append(Complaint(item.rule.path, node.line, node.column, doubt))
@@ -61,10 +63,20 @@ def _check_references(item: Written, rules: Mapping[str, RuleSpec]) -> None:
             section.complain(f"unknown rule '{other}' in 'while_active'{hint}", "suppress")
 
 
-def _check_stream(item: Written) -> None:
+def _check_stream(item: Written, emitters: dict[str, str]) -> None:
+    """A derived stream is written by one rule, so that whoever reads it knows whose it is."""
     emit = item.rule.emit
-    if emit is not None and emit.stream in OWN_STREAMS:
+    if emit is None:
+        return
+    if emit.stream in OWN_STREAMS or emit.stream.startswith(SIDE_STREAM_PREFIX):
         item.section.complain(f"the stream '{emit.stream}' is the gateway's own", "emit")
+    other = emitters.setdefault(emit.stream, item.rule.id)
+    if other != item.rule.id:
+        item.section.complain(
+            f"rule '{other}' emits the stream '{emit.stream}' already; give this one its own, and "
+            f"read both by 'from: [rule:{other}, rule:{item.rule.id}]'",
+            "emit",
+        )
 
 
 def _check_cycles(written: Sequence[Written], rules: Mapping[str, RuleSpec]) -> None:

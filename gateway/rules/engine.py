@@ -27,7 +27,7 @@ from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.patterns.absences import AbsencePlan, on_its_clock
-from gateway.rules.patterns.plans import sources_read, watched_lookup
+from gateway.rules.patterns.plans import streams_read, topic_filters, watched_lookup
 from gateway.rules.patterns.watches import begin_again, expect, resume
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import RuleCounters, RulePlan, lane_name
@@ -61,11 +61,13 @@ class Engine:
                 timed = on_its_clock(rule)
                 specs_by_lane.setdefault(lane_name(timed), []).append(timed)
         self._lanes = [Lane(name, specs, self._outbox) for name, specs in specs_by_lane.items()]
-        self._filters = [
-            (lane, tuple(source.name for source in sources_read(specs[0])))
-            for lane, specs in zip(self._lanes, specs_by_lane.values(), strict=True)
-        ]
+        self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
+        self._lanes_by_stream = {
+            stream: [lane for lane in self._lanes if stream in streams_read(lane.spec)]
+            for lane in self._lanes
+            for stream in streams_read(lane.spec)
+        }
 
     @property
     def clock_ms(self) -> int:
@@ -109,6 +111,8 @@ class Engine:
         for batch in batches:
             if batch.stream == TICKS_STREAM:
                 self._feed_ticks(batch)
+            elif batch.stream in self._lanes_by_stream:
+                self._feed_derived(batch, self._lanes_by_stream[batch.stream])
             else:
                 self._feed_events(batch)
         return self._outbox.take()
@@ -181,6 +185,20 @@ class Engine:
                     for lane in lanes:
                         lane.accept(payload, raw, topic, device, arrival_ms)
                 offset += 1
+
+    def _feed_derived(self, batch: RecordBatch, lanes: Sequence[Lane]) -> None:
+        """Show what rules have emitted to those that read it; nobody else's records count."""
+        outbox = self._at(batch)
+        outbox.client = RULES_CLIENT
+        for record in batch.records():
+            outbox.offset = record.offset
+            if record.arrival_ms > outbox.clock_ms:
+                self._move_clock(record.arrival_ms)
+            if record.client != RULES_CLIENT:
+                continue
+            payload = decode_payload(record.payload)
+            for lane in lanes:
+                lane.accept(payload, record.payload, record.topic, record.device, record.arrival_ms)
 
     def _feed_ticks(self, batch: RecordBatch) -> None:
         outbox = self._at(batch)

@@ -11,6 +11,7 @@ from gateway.documents import Section, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid
 from gateway.rules.checks import Written, check_set
 from gateway.rules.reading.anatomy import digest_of, schedules_of
+from gateway.rules.reading.feeding import with_streams
 from gateway.rules.reading.inventories import read_keys
 from gateway.rules.reading.reader import Reader
 from gateway.rules.reading.references import read_lookups, read_schedules, read_zones
@@ -98,6 +99,8 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
     found = {*complaints, *(found for file in files for found in file.document.complaints)}
     if found:
         raise DocumentInvalid(sorted(found, key=lambda complaint: complaint[:3]))
+    streams = {rule.id: rule.emit.stream for rule, _ in written if rule.emit is not None}
+    rules = [with_streams(rule, streams) for rule, _ in written]
     return RuleSet(
         tuple(
             replace(
@@ -105,7 +108,7 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
                 source_hash=digest_of(rule, references.zones, references.schedules),
                 schedules=schedules_of(rule, references.schedules),
             )
-            for rule, _ in written
+            for rule in rules
         ),
         references.lookups,
         references.zones,

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.rules.alarm_topics import alarm_topic
+from gateway.rules.derived_topics import UNSAFE_IN_TOPIC, derived_topic
 from gateway.rules.spec import Severity
 from gateway.rules.watermarks import TIME_MS_MAX
 
@@ -22,7 +23,6 @@ RULES_CLIENT = "$rules"
 """The client id of what rules publish; rules don't read it again, so that no loop can arise."""
 
 SIDE_STREAM_PREFIX = "late-"
-UNSAFE_IN_TOPIC = str.maketrans({"+": "%2B", "#": "%23", "\x00": "%00"})
 
 
 AlarmEvent = Literal[
@@ -164,7 +164,30 @@ class SideEvent:
         return SIDE_STREAM_PREFIX + self.rule
 
 
-Output = Transition | Publication | SideEvent
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A record of a derived stream; `time_ms` is its event time, `detected_ms` its arrival."""
+
+    id: str
+    cause: Cause
+    rule: str
+    key: str
+    stream: str
+    time_ms: int
+    detected_ms: int
+    payload: bytes
+
+    @property
+    def topic(self) -> str:
+        return derived_topic(self.stream, self.key)
+
+    @property
+    def device(self) -> str:
+        """What the record is about: the key of the rule, or the rule when all events are one."""
+        return self.key or self.rule
+
+
+Output = Transition | Publication | SideEvent | Derived
 
 
 def alert_topic(rule: str, key: str) -> str:

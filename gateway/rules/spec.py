@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gateway.rules.derived_topics import derived_filter
 from gateway.rules.values import Kind, Value
 
 Scope = Mapping[str, object]
-DERIVED_PREFIX = "derived/"
-"""Where the topics of derived records begin; the stream and the key follow."""
 
 
 class Expression(Protocol):
@@ -123,7 +122,7 @@ class Source:
     @property
     def topic_filter(self) -> str:
         """What the topics of its records match."""
-        return self.name if self.kind == "topic" else f"{DERIVED_PREFIX}{self.stream}/#"
+        return self.name if self.kind == "topic" else derived_filter(self.stream)
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,7 +282,7 @@ class ConditionTrack(Track):
                 due_ms = window.due_ms
             self.due_ms = due_ms
             return
-        change = self._look(event[0], when, scope)
+        change = self.consider(event[0], when, scope)
         if change is not None:
             names = {**scope, **names_of_event(event), "key": self.key}
             outbox.announce(plan, self.text, change, names)
@@ -320,9 +320,13 @@ class ConditionTrack(Track):
         else:
             scope = self.remembered(window.due_ms - window.lag_ms, outbox)
             moment_ms = window.fire(scope)
-            change = self._look(moment_ms, self.plan.when(scope), scope)
-            if change is not None:
-                outbox.announce(self.plan, self.text, change, scope)
+            self.see(moment_ms, scope, outbox)
+
+    def see(self, moment_ms: int, scope: ScopeMap, outbox: Outbox) -> None:
+        """Take in a result of the window that time has brought about."""
+        change = self.consider(moment_ms, self.plan.when(scope), scope)
+        if change is not None:
+            outbox.announce(self.plan, self.text, change, scope)
 
     def pack_own(self) -> tuple[Value, Samples | None]:
         """The state of its window, and apart from it the samples."""
@@ -357,7 +361,7 @@ class ConditionTrack(Track):
         """Whether it has no window."""
         return self.window is None
 
-    def _look(self, time_ms: int, when: Value, scope: ScopeMap) -> Change | None:
+    def consider(self, time_ms: int, when: Value, scope: ScopeMap) -> Change | None:
         """Decide the condition at `time_ms`, with everything it reads in the scope."""
         plan, condition = self.plan, self.condition
         clear = plan.clear(scope) if plan.clear is not None else UNKNOWN

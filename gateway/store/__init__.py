@@ -1,6 +1,6 @@
 """The durable, partitioned log behind one `StreamStore` protocol; all SQL lives here."""
 
-from gateway.store.beginning import begin_at_end
+from gateway.store.beginning import begin_at_end, begin_streams_at_end
 from gateway.store.blobs.files import BlobStore
 from gateway.store.blobs.references import (
     BlobSweep,
@@ -31,7 +31,7 @@ from gateway.store.groups.options import DELIVERIES_MAX, LEASE_MS, GroupOptions
 from gateway.store.groups.redrive import RedriveWish
 from gateway.store.groups.register import COMMANDS, read_entry
 from gateway.store.groups.remote import RemoteDesk
-from gateway.store.groups.work import GiveBack, Grant, Leased, WorkWish
+from gateway.store.groups.work import GiveBack, Grant, Leased, Settlement, WorkWish
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
@@ -117,6 +117,7 @@ __all__ = [
     "Reference",
     "RemoteDesk",
     "Scan",
+    "Settlement",
     "SharingMember",
     "Start",
     "StoreOptions",
@@ -138,6 +139,7 @@ __all__ = [
     "audit_log",
     "back_up_log",
     "begin_at_end",
+    "begin_streams_at_end",
     "corrected_ms",
     "correction_put",
     "decode_reference",

@@ -15,6 +15,24 @@ async def begin_at_end(store: StreamStore, group: str, streams: Sequence[str]) -
     """
     if any(found.name == group and found.offsets for found in await store.groups()):
         return False
+    await _commit_ends(store, group, streams)
+    return True
+
+
+async def begin_streams_at_end(store: StreamStore, group: str, streams: Sequence[str]) -> None:
+    """Commit the ends of those streams of which the group has committed nothing yet."""
+    read = {
+        stream
+        for found in await store.groups()
+        if found.name == group
+        for stream, _ in found.offsets
+    }
+    new = [stream for stream in streams if stream not in read]
+    if new:
+        await _commit_ends(store, group, new)
+
+
+async def _commit_ends(store: StreamStore, group: str, streams: Sequence[str]) -> None:
     partitions = {spec.name: spec.partitions for spec in await store.streams()}
     offsets = {
         (stream, number): (await store.bounds(stream, number)).log_end_offset
@@ -26,4 +44,3 @@ async def begin_at_end(store: StreamStore, group: str, streams: Sequence[str]) -
         await member.commit(offsets=offsets)
     finally:
         await member.close()
-    return True

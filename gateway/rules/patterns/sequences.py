@@ -123,7 +123,7 @@ class SequencePlan:
         self.tail = builder.tail if self.has_timers else None
         self.partials_max = spec.state.max_partials
         self.has_sources = builder.has_sources
-        self._groups = [tuple(source.name for source in group) for group in builder.groups]
+        self._groups = [tuple(source.topic_filter for source in group) for group in builder.groups]
         self._groups_of_topic: dict[str, tuple[bool, ...]] = {}
         self.is_linear = self._find_linear(sequence)
         self.reasons: tuple[Teller, Teller] = (Matched(sequence), Over())

@@ -19,6 +19,7 @@ from gateway.rules.spec import (
     PayloadTemplate,
     PublishSpec,
     RankSpec,
+    RuleSpec,
     Severity,
     SuppressSpec,
 )
@@ -33,6 +34,8 @@ PUBLISH_MAX: Final = 16
 LIMIT = re.compile(r"([1-9][0-9]{0,6})/([smhd])")
 LIMIT_COUNT_MAX: Final = 10_000
 LIMIT_UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+ALARM_MOMENTS: Final = frozenset({"raised", "changed", "cleared", "acked"})
+PATTERNS: Final = ("sequence", "absent", "anomaly")
 WILDCARDS = re.compile(r"[+#\x00]")
 
 
@@ -116,6 +119,21 @@ def read_emit(reader: Reader, rule: Section, environment: Environment) -> EmitSp
         section.complain("'on: window' needs a 'window'", "on")
     section.finish()
     return spec
+
+
+def check_emission(rule: Section, spec: RuleSpec) -> None:
+    """What is emitted must come about: each event without a window, a match with a detector."""
+    section = rule.section("emit")
+    moment = spec.emit.on if spec.emit is not None else ""
+    if section is None or "on" not in section:
+        return
+    pattern = next((name for name in PATTERNS if name in rule), None)
+    if moment == "event" and "window" in rule:
+        section.complain("'on: event' knows nothing of the window; write on: window", "on")
+    elif moment != "match" and pattern is not None:
+        section.complain(f"a rule with '{pattern}' emits on: match", "on")
+    elif moment == "match" and "when" not in rule and pattern is None:
+        section.complain("'on: match' needs a 'when' or another detector", "on")
 
 
 def _fields(

@@ -9,7 +9,14 @@ from typing import Final
 from gateway.documents import Section
 from gateway.rules.expression.checker import EVENT_NAMES, Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
-from gateway.rules.reading.actions import read_alarm, read_emit, read_publish, read_suppress
+from gateway.rules.reading.actions import (
+    ALARM_MOMENTS,
+    check_emission,
+    read_alarm,
+    read_emit,
+    read_publish,
+    read_suppress,
+)
 from gateway.rules.reading.anatomy import expressions_of
 from gateway.rules.reading.detectors import (
     DETECTORS,
@@ -130,6 +137,7 @@ class RuleReader:
         self.defaults = defaults
         self.environments = Environments(references)
         self._device = compile_expression("device", self.environments.arriving)
+        self._derived_time = compile_expression("payload.ts", self.environments.arriving)
 
     def read(self, rule: Section) -> RuleSpec:
         """One rule; what is wrong with it is noted, and the result then not to be run."""
@@ -167,6 +175,13 @@ class RuleReader:
             return found
         return (self._device,) if self.defaults.key is None else self.defaults.key
 
+    def _time_base(self, spec: RuleSpec) -> TimeSpec:
+        """The defaults; derived records carry their time, and come when their windows are over."""
+        base = self.defaults.time
+        if not spec.sources or any(source.kind == "topic" for source in spec.sources):
+            return base
+        return replace(base, by="event", field=self._derived_time, late_ms=None, early_ms=None)
+
     def _gated(self, rule: Section, key: str, feature: str) -> CompiledExpression | None:
         self.reader.uses_written(rule, {key: feature})
         return self.reader.expression(rule, key, self.environments.gate, "bool")
@@ -174,7 +189,7 @@ class RuleReader:
     def _with_body(self, rule: Section, spec: RuleSpec) -> RuleSpec:
         """The parts whose expressions see more and more names, in the order in which they run."""
         reader, environments = self.reader, self.environments
-        time = read_time(reader, rule.section("time"), self.defaults.time, environments.arriving)
+        time = read_time(reader, rule.section("time"), self._time_base(spec), environments.arriving)
         enrich = read_enrich(reader, rule, environments.keyed, self.references.lookups)
         found = environments.keyed.with_names(dict.fromkeys((row.name for row in enrich), "any"))
         where = reader.expression(rule, "where", found, "bool")
@@ -207,6 +222,9 @@ class RuleReader:
         alarm = read_alarm(reader, rule, matched)
         if alarm is None and (condition or sequence or anomaly or "absent" in rule):
             alarm = None if "emit" in rule else AlarmSpec()
+        publish = read_publish(reader, rule, matched)
+        if alarm is None and any(one.on & ALARM_MOMENTS for one in publish):
+            alarm = AlarmSpec()
         return replace(
             spec,
             condition=condition,
@@ -215,7 +233,7 @@ class RuleReader:
             anomaly=anomaly,
             alarm=alarm,
             emit=read_emit(reader, rule, matched),
-            publish=read_publish(reader, rule, matched),
+            publish=publish,
             suppress=suppress,
         )
 
@@ -244,6 +262,7 @@ class RuleReader:
             if not detectors and key in rule:
                 rule.complain(f"'{key}' needs a 'when' or another detector", key, at_key=True)
         self._check_window_of(rule, spec)
+        check_emission(rule, spec)
         check_absence(rule, spec)
 
     def _check_window_of(self, rule: Section, spec: RuleSpec) -> None:

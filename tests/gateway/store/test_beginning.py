@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from gateway.events import Origin, Run
 from gateway.pipeline.evaluate import GROUP
-from gateway.store import StreamSpec, begin_at_end
+from gateway.store import StreamSpec, begin_at_end, begin_streams_at_end
 from gateway.store.memory import MemoryStore
 
 
@@ -38,3 +38,17 @@ def test_the_rules_begin_as_the_group_that_they_are():
     from gateway.app import RULES_GROUP
 
     assert RULES_GROUP == GROUP
+
+
+async def test_streams_that_a_group_has_never_read_begin_at_their_end():
+    store = MemoryStore()
+    for name in ("old", "new"):
+        await store.ensure(StreamSpec(name, partitions=1))
+        await store.append([Run(name, 0, "c", 1, [Origin("t/d", "d")], [b"x"], b"\0")])
+    member = store.join("g", ["old"])
+    await member.commit(offsets={("old", 0): 0})
+    await member.close()
+    await begin_streams_at_end(store, "g", ["old", "new"])
+    await begin_streams_at_end(store, "g", ["old", "new"])
+    (group,) = await store.groups()
+    assert dict(group.offsets) == {("old", 0): 0, ("new", 0): 1}
