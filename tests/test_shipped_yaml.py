@@ -9,11 +9,13 @@ import pytest
 
 from firmware_sim.loader import load_scenario, shipped_scenarios
 from gateway.config import load_config
+from gateway.devices.profiles.loader import load_profiles, profile_paths
 from gateway.rules import load_rules, rule_paths
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "config" / "gateway.yaml"
 RULES = ROOT / "rules"
+PROFILES = ROOT / "devices"
 
 
 @pytest.mark.parametrize(
@@ -48,13 +50,23 @@ def test_a_shipped_rule_says_what_it_is_for(path):
     assert [rule.id for rule in load_rules([path]).rules if not rule.title] == []
 
 
+@pytest.mark.parametrize("path", profile_paths([PROFILES]), ids=lambda path: path.name)
+def test_a_shipped_profile_loads_by_itself(path):
+    (profile,) = load_profiles([path]).profiles
+    assert profile.title
+
+
+def test_the_shipped_profiles_load_together():
+    assert len(load_profiles([PROFILES])) == len(profile_paths([PROFILES])) > 0
+
+
 @pytest.mark.parametrize("name", shipped_scenarios())
 def test_a_shipped_scenario_loads(name):
     assert load_scenario(name).kinds
 
 
 def test_no_other_yaml_ships_unread():
-    read = {*rule_paths([RULES]), *(ROOT / "config").glob("*.yaml")}
+    read = {*rule_paths([RULES]), *(ROOT / "config").glob("*.yaml"), *profile_paths([PROFILES])}
     folders = [ROOT / folder for folder in ("config", "rules", "devices")]
     found = {path for folder in folders for path in folder.rglob("*.y*ml")}
     tests = {path for path in found if path.name.endswith(".test.yaml")}

@@ -48,6 +48,25 @@ class TopicTemplate:
                 )
             self._literals.append((depth, level))
 
+    def overlaps(self, other: TopicTemplate) -> bool:
+        """Whether there is a topic that both templates fit."""
+        own, others = self._fixed(), other._fixed()
+        if len(own) > len(others):
+            own, others, is_open = others, own, other._is_open
+        else:
+            is_open = self._is_open
+        if len(own) < len(others) and not is_open:
+            return False
+        return all(
+            one is None or another is None or one == another
+            for one, another in zip(own, others, strict=False)
+        )
+
+    def _fixed(self) -> list[str | None]:
+        """The text of each level; None where any text will do."""
+        literals = dict(self._literals)
+        return [literals.get(depth) for depth in range(len(self._levels))]
+
     def match(self, levels: Sequence[str]) -> Mapping[str, str] | None:
         """What the captures stand for in a topic's levels; None when the topic is another one's."""
         if len(levels) < len(self._levels) or (

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.devices import DeviceTopics, TopicTemplate, TopicTemplateInvalid
 
@@ -105,3 +108,24 @@ def test_matching_agrees_with_walking_level_by_level(seed):
         template = "/".join(levels)
         expected = naive_match(template, "/".join(topic))
         assert TopicTemplate(template).match(topic) == expected, f"{template} {topic}"
+
+
+WRITTEN_LEVELS = st.sampled_from(["a", "b", "+", "{x}"])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    one=st.lists(WRITTEN_LEVELS, max_size=2), other=st.lists(WRITTEN_LEVELS, max_size=2),
+    ends=st.tuples(st.booleans(), st.booleans()),
+)  # fmt: skip
+def test_templates_overlap_when_one_topic_fits_both(one, other, ends):
+    try:
+        templates = [
+            TopicTemplate("/".join([*levels, "{device}", *(["#"] if is_open else [])]))
+            for levels, is_open in zip((one, other), ends, strict=True)
+        ]
+    except TopicTemplateInvalid:
+        return
+    topics = [levels for size in range(1, 5) for levels in product("ab", repeat=size)]
+    both = any(all(own.match(levels) for own in templates) for levels in topics)
+    assert templates[0].overlaps(templates[1]) == both == templates[1].overlaps(templates[0])

@@ -1,0 +1,1 @@
+"""Payload decoders: bytes in, JSON values out, and never another error than `Undecodable`."""
