@@ -169,6 +169,7 @@ async def check_promises(store: StreamStore, promises: Promises, kind: Crash) ->
     for stream, partition, base, first, count in promises.stored:
         if stream == LOOSE and kind is not Crash.kill:
             continue
+        demand((stream, partition) in found, f"{stream}/{partition} is gone")
         own = found[stream, partition]
         start = (await store.bounds(stream, partition)).log_start_offset
         for offset, number in zip(

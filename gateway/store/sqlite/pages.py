@@ -79,6 +79,13 @@ class Pages:
             raise PageDamaged(f"page {number} is missing")
         return page
 
+    def replaced(self) -> Iterator[tuple[int, bytes]]:
+        """What the main file has for the pages that the WAL has newer."""
+        for number in self._overlay:
+            page = os.pread(self._descriptor, PAGE_BYTES, (number - 1) * PAGE_BYTES)
+            if len(page) == PAGE_BYTES:
+                yield number, page
+
     def walk(self, root: int) -> Iterator[Cell]:
         """Every readable record of the tree below `root`, in order as far as the tree is whole."""
         yield from self._walk(root, 0)

@@ -3,8 +3,8 @@
 Theory of operation. Batches keep their ids, offsets and bodies; what leads to them (fences, heads,
 log starts) is worked out anew. Offsets are never given out twice: each partition goes on behind the
 highest offset that anything names, and further yet, by more than what was lost can have held. A
-batch of no records at that place makes it so, and readers meet the stretch before it as a gap. Where
-the pages prove that a partition's last batch was its last, it simply goes on.
+batch of no records at that place makes it so, and readers meet the stretch before it as a gap.
+Where the pages prove that a partition's last batch was its last, it simply goes on.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ def rebuild(source: Path, target: Path, index: bytes, now_ms: int) -> Salvaged:
         finds = Finds(pages, list(read_tables(connection)), read_roots(connection))
         finds.search()
         if wal.lost_count:
-            finds.take_versions((own.page_number, own.page) for own in wal.frames)
+            finds.take_versions((own.page_number, own.page) for own in reversed(wal.frames))
+            finds.take_versions(pages.replaced())
         salvaged = Salvaged(len(pages.damaged), wal.lost_count, len(finds.suspects))
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")

@@ -119,10 +119,11 @@ class Finds:
             self.doubtful_id = EVERY_ID
 
     def take_versions(self, versions: Iterable[tuple[int, bytes]]) -> None:
-        """Look through older versions of pages for batches that the newest have lost."""
+        """Look through older versions of pages, newest first, for what the newest have lost."""
         for number, page in versions:
             for cell in self._pages.cells_of(page, number):
-                self._take_batch(cell)
+                if cell.rowid not in self.batches:
+                    self._take_batch(cell)
 
     def _look_through(self, number: int) -> None:
         try:

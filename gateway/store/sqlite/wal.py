@@ -106,10 +106,13 @@ def judge(frames: list[Frame], noted_count: int, *, is_header_whole: bool) -> Wa
     broken = next((index for index, own in enumerate(frames) if not own.is_whole), len(frames))
     ends = [index + 1 for index, own in enumerate(frames) if own.is_commit]
     broken_end = next((end for end in ends if end > broken), len(frames))
+    last_start = ends[-2] if len(ends) > 1 else 0
+    is_last_whole = all(own.is_whole for own in frames[last_start : ends[-1] if ends else 0])
     believable = [
         end
         for end in ends
-        if end <= max(broken, noted_count) or (end > broken_end and frames[end - 1].is_whole)
+        if end <= max(broken, noted_count)
+        or (end > broken_end and frames[end - 1].is_whole and (is_last_whole or end != ends[-1]))
     ]
     end = max([*believable, min(noted_count, len(frames))], default=0)
     seen_end = max((own for own in ends if own <= broken), default=0) if is_header_whole else 0
