@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewayConfig
-from gateway.devices import SEALED_ROOTS, DeviceTopics
+from gateway.devices import SEALED_ROOTS, DeviceTopics, ProfileBook, load_profiles
 from gateway.errors import PenstockError, StoreUnavailable
 from gateway.routing import Router, StreamRoute
 from gateway.server import AUDIT_STREAM, MqttServer
@@ -50,8 +50,15 @@ class LoopEnded(PenstockError):
 class Gateway:
     """One running gateway."""
 
-    def __init__(self, config: GatewayConfig, rules: RuleSet | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        rules: RuleSet | None,
+        clock: Clock,
+        profiles: ProfileBook | None = None,
+    ) -> None:
         self._config = config
+        self._profiles = profiles or ProfileBook()
         self._rules = rules
         self._clock = clock
         self._store: StreamStore | None = None
@@ -162,7 +169,7 @@ class Gateway:
                 for stream in self._config.streams
             ),
         ]
-        topics = DeviceTopics(self._config.device_topics)
+        topics = DeviceTopics([*self._profiles.templates, *self._config.device_topics])
         levels = self._config.server.session.topic_levels_max
         return Router(
             routes, topics.device_of, partition_of, topic_levels_max=levels, sealed=SEALED_ROOTS
@@ -181,6 +188,7 @@ class Gateway:
             self._clock,
             EvaluationOptions(derived_spec=self._config.derived.spec_of),
             puts_of=self._server.retained_puts if self._server is not None else no_puts,
+            decoder_of=self._profiles.decoder_of if self._profiles else None,
         )
 
     async def run(
@@ -227,7 +235,7 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
     """Build a gateway from its configuration; nothing is opened yet.
 
     Raises:
-        DocumentInvalid: the rules are wrong; every error is listed.
+        DocumentInvalid: the rules or profiles are wrong; every error is listed.
     """
     rules: RuleSet | None = None
     if config.rules_path is not None:
@@ -235,4 +243,7 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
 
         rules = load_rules([config.rules_path])
         check_streams(rules, [stream.spec.name for stream in config.streams])
-    return Gateway(config, rules, clock or SystemClock())
+    profiles: ProfileBook | None = None
+    if config.profiles_path is not None:
+        profiles = load_profiles([config.profiles_path])
+    return Gateway(config, rules, clock or SystemClock(), profiles)

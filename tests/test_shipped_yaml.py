@@ -9,7 +9,7 @@ import pytest
 
 from firmware_sim.loader import load_scenario, shipped_scenarios
 from gateway.config import load_config
-from gateway.devices.profiles.loader import load_profiles, profile_paths
+from gateway.devices import load_profiles, profile_paths
 from gateway.rules import load_rules, rule_paths
 
 ROOT = Path(__file__).parent.parent
@@ -27,12 +27,13 @@ def test_a_shipped_configuration_loads(path):
 
 def test_the_shipped_configuration_shows_the_defaults():
     shipped, default = load_config(CONFIG), load_config(None)
-    places = {"data_dir": default.data_dir, "rules_path": default.rules_path}
+    places = {name: getattr(default, name) for name in ("data_dir", "rules_path", "profiles_path")}
     assert replace(shipped, **places) == default
 
 
-def test_the_shipped_configuration_names_the_shipped_rules():
+def test_the_shipped_configuration_names_the_shipped_rules_and_profiles():
     assert load_config(CONFIG).rules_path.resolve() == RULES
+    assert load_config(CONFIG).profiles_path.resolve() == PROFILES
 
 
 @pytest.mark.parametrize("path", rule_paths([RULES]), ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""`penstock init DIR`: a starter folder with configuration and rules."""
+"""`penstock init DIR`: a starter folder with configuration, device profiles and rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from gateway.errors import PenstockError
 
-FOLDERS = ("config", "rules")
+FOLDERS = ("config", "devices", "rules")
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -32,7 +32,7 @@ def starter_root() -> Path:
 
 @app.command()
 def init(directory: Path = typer.Argument(..., help="Folder to fill; made if need be.")) -> None:
-    """Copy a starter configuration and rules into DIRECTORY."""
+    """Copy a starter configuration, profiles of devices and rules into DIRECTORY."""
     taken = [name for name in FOLDERS if (directory / name).exists()]
     if taken:
         raise StarterExists(f"{directory} has {', '.join(taken)} already; nothing was copied")

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 from gateway.config.access import read_access
 from gateway.config.deriving import DerivedConfig, read_derived
+from gateway.config.devices import read_devices
 from gateway.config.handling import read_handlers
 from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
 from gateway.config.storing import read_store
-from gateway.devices import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
@@ -62,6 +62,7 @@ class GatewayConfig:
     rules_start: str = "latest"
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
+    profiles_path: Path | None = None
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     derived: DerivedConfig = field(default_factory=DerivedConfig)
     handlers: tuple[FunctionSpec, ...] = ()
@@ -103,12 +104,12 @@ def load_config(path: Path | None) -> GatewayConfig:
         rules_path=_path(top, "rules", path.parent),
         rules_start=top.choice("rules_start", RULES_STARTS, default.rules_start),
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
-        device_topics=_device_topics(top, default.device_topics),
         streams=_streams(top, default.streams),
         derived=read_derived(top),
         handlers=read_handlers(top, path.parent),
         server=_server(top, path.parent, default.server),
         **read_store(top),
+        **read_devices(top, path.parent),
     )
     top.finish()
     top.raise_complaints()
@@ -122,20 +123,6 @@ def _path(top: Section, key: str, base: Path) -> Path | None:
     if not text or "\0" in text:
         top.complain(f"'{key}' must be a path", key)
     return base / text
-
-
-def _device_topics(top: Section, default: tuple[str, ...]) -> tuple[str, ...]:
-    section = top.section("devices")
-    if section is None:
-        return default
-    found = tuple(section.texts("topics", default))
-    for node in section.text_nodes("topics"):
-        try:
-            TopicTemplate(node.source)
-        except TopicTemplateInvalid as error:
-            section.complain_at(node, str(error))
-    section.finish()
-    return found
 
 
 def _streams(top: Section, default: tuple[StreamConfig, ...]) -> tuple[StreamConfig, ...]:

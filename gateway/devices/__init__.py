@@ -33,6 +33,7 @@ from gateway.devices.credentials import (
 )
 from gateway.devices.decoders.limits import Decode, DecodeLimits, PayloadInvalid, Undecodable
 from gateway.devices.profiles.book import ProfileBook
+from gateway.devices.profiles.loader import load_profiles, parse_profile, profile_paths
 from gateway.devices.profiles.spec import INVALID_FIELD, TIME_FIELD, FieldSpec, Profile
 from gateway.devices.registry import (
     DEVICE_ROLE,
@@ -98,8 +99,11 @@ __all__ = [
     "has_key",
     "is_signed",
     "key_of",
+    "load_profiles",
     "matching_key",
     "new_key",
+    "parse_profile",
+    "profile_paths",
     "read_token",
     "rights_of",
     "rotated",

@@ -26,6 +26,7 @@ from gateway.rules import (
     RULES_CLIENT,
     TICKS_STREAM,
     Cause,
+    DecoderOf,
     Engine,
     Output,
     RuleCounters,
@@ -91,8 +92,12 @@ class RuleEvaluation:
         clock: Clock,
         options: EvaluationOptions | None = None,
         puts_of: Callable[[Sequence[Run]], Sequence[Put]] = no_puts,
+        decoder_of: DecoderOf | None = None,
     ) -> None:
-        """Take the parts; `puts_of` tells which tables must change with derived records."""
+        """Take the parts; `puts_of` tells which tables must change with derived records.
+
+        `decoder_of` knows how the payloads of a topic are decoded where they are not plain JSON.
+        """
         self._store = store
         self._puts_of = puts_of
         self._commit_count = 0
@@ -100,7 +105,7 @@ class RuleEvaluation:
         self._streams = [*streams, TICKS_STREAM, *rules.derived_streams_read]
         self._clock = clock
         self._options = options or EvaluationOptions()
-        self._engine = Engine(rules.rules, rules.inventories)
+        self._engine = Engine(rules.rules, rules.inventories, decoder_of)
         self._outlets = Outlets(route)
         self._mark: Cause | None = None
         self._position: Cause | None = None

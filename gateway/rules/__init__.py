@@ -8,7 +8,7 @@ from gateway.rules.alarm_topics import (
     command_topic,
 )
 from gateway.rules.costs import StateCost, cost_of
-from gateway.rules.engine import Engine
+from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
 from gateway.rules.outputs import (
@@ -44,6 +44,7 @@ __all__ = [
     "Cause",
     "CommandTopic",
     "Derived",
+    "DecoderOf",
     "Engine",
     "EventFilter",
     "Outcome",

@@ -11,7 +11,7 @@ order of the rule files. So each output has one cause, and a replay gives the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 
 import orjson
@@ -40,15 +40,23 @@ TOPICS_MAX = 65_536
 NOW_MS = "now_ms"
 IS_START = "is_start"
 NO_KEYS: Mapping[str, Sequence[str]] = {}
+DecoderOf = Callable[[str], Callable[[bytes], Value] | None]
 
 
 class Engine:
     """The rules of one rule set, with all their state."""
 
     def __init__(
-        self, rules: Iterable[RuleSpec], inventories: Mapping[str, Sequence[str]] = NO_KEYS
+        self,
+        rules: Iterable[RuleSpec],
+        inventories: Mapping[str, Sequence[str]] = NO_KEYS,
+        decoder_of: DecoderOf | None = None,
     ) -> None:
-        """Make the rules ready; `inventories` are the keys to expect, by the look-up's name."""
+        """Make the rules ready; `inventories` are the keys to expect, by the look-up's name.
+
+        `decoder_of` names the decoder of a topic's payloads, which raises ValueError for what it
+        can't decode; None means JSON.
+        """
         rules = list(rules)
         self._outbox = Outbox()
         self._desk = self._outbox.desk = Desk(rules, self._outbox)
@@ -63,6 +71,8 @@ class Engine:
         self._lanes = [Lane(name, specs, self._outbox) for name, specs in specs_by_lane.items()]
         self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
+        self._decoder_of = decoder_of
+        self._decoders_by_topic: dict[str, Callable[[bytes], Value]] = {}
         self._lanes_by_stream = {
             stream: [lane for lane in self._lanes if stream in streams_read(lane.spec)]
             for lane in self._lanes
@@ -163,6 +173,7 @@ class Engine:
         lanes_by_topic = self._lanes_by_topic
         offset = batch.base_offset
         loads = orjson.loads
+        decoders_by_topic = self._decoders_by_topic
         for run in batch.runs:
             arrival_ms = run.arrival_ms
             if arrival_ms > outbox.clock_ms:
@@ -179,8 +190,8 @@ class Engine:
                 if lanes:
                     outbox.offset = offset
                     try:
-                        payload: Value = loads(raw)
-                    except orjson.JSONDecodeError:
+                        payload: Value = decoders_by_topic.get(topic, loads)(raw)
+                    except ValueError:
                         payload = UNKNOWN
                     for lane in lanes:
                         lane.accept(payload, raw, topic, device, arrival_ms)
@@ -227,13 +238,17 @@ class Engine:
         """The lanes that read a topic; remembered, for as many topics as there is room."""
         if len(self._lanes_by_topic) >= TOPICS_MAX:
             self._lanes_by_topic.clear()
+            self._decoders_by_topic.clear()
         lanes: tuple[Lane | CommandLane, ...] = tuple(
             lane
             for lane, filters in self._filters
             if any(matches(topic_filter, topic) for topic_filter in filters)
         )
+        decode = None if self._decoder_of is None or not lanes else self._decoder_of(topic)
         if read_command_topic(topic) is not None:
             lanes = (self._command_lane, *lanes)
+        elif decode is not None:
+            self._decoders_by_topic[topic] = decode
         self._lanes_by_topic[topic] = lanes
         return lanes
 

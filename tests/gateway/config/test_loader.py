@@ -64,7 +64,8 @@ def test_the_shipped_file_says_the_defaults():
     assert shipped.rules_path == SHIPPED.parent / "../rules"
     assert shipped.data_dir == SHIPPED.parent / "../penstock-data"
     default = GatewayConfig()
-    same = replace(shipped, data_dir=default.data_dir, rules_path=None)
+    assert shipped.profiles_path == SHIPPED.parent / "../devices"
+    same = replace(shipped, data_dir=default.data_dir, rules_path=None, profiles_path=None)
     assert same == default
     assert shipped.tail_bytes_max == StoreOptions(Path()).tail_bytes_max
 

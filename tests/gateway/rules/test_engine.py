@@ -268,3 +268,22 @@ def test_a_disabled_rule_says_nothing():
         Tape(),
     )
     assert engine.feed(tape.event({"x": 6})) == []
+
+
+HOT = "- {id: hot, from: plant/+, key: topic, when: payload.v > 5}"
+
+
+def test_a_topic_with_a_decoder_is_read_by_it_and_any_other_as_json():
+    def decoder_of(topic):
+        return (lambda raw: {"v": float(raw)}) if topic == "plant/frame" else None
+
+    engine, tape = Engine(rules_of(HOT), decoder_of=decoder_of), Tape()
+    for topic, payload in [("frame", b"99"), ("json", b'{"v": 99}'), ("bare", b"99")]:
+        tape.event(payload, topic=f"plant/{topic}")
+    found = transitions(engine.feed(tape.batches))
+    assert [key for _, key, _, _ in found] == ["plant/frame", "plant/json"]
+
+
+def test_what_a_decoder_refuses_is_unknown_to_the_rules():
+    engine = Engine(rules_of(HOT), decoder_of=lambda topic: float)
+    assert engine.feed(Tape().event(b"no number")) == []
