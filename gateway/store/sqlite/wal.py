@@ -48,11 +48,18 @@ class WalContent(NamedTuple):
     frames: list[Frame]
     lost_count: int
     is_overlooked: bool
+    page_count: int = 0
+    """How many pages the main file has."""
 
     @property
     def overlay(self) -> dict[int, bytes]:
         """The newest version of each page, a whole one where there is one."""
-        newest = {frame.page_number: frame.page for frame in self.frames}
+        whole_max = max((own.page_number for own in self.frames if own.is_whole), default=0)
+        # A broken number may be any; a file grows by no more pages than there are frames.
+        number_max = max(whole_max, self.page_count) + len(self.frames)
+        newest = {
+            own.page_number: own.page for own in self.frames if 1 <= own.page_number <= number_max
+        }
         newest.update((own.page_number, own.page) for own in self.frames if own.is_whole)
         return newest
 
@@ -86,7 +93,8 @@ def read_wal(path: Path, index: bytes) -> WalContent:
         is_commit = size > 0 and not is_of_earlier_round(own_salts, salts)
         frames.append(Frame(page_number, is_commit, is_whole, page))
         previous = own_sums
-    return judge(frames, noted_frames(index, salts), is_header_whole=is_header_whole)
+    found = judge(frames, noted_frames(index, salts), is_header_whole=is_header_whole)
+    return found._replace(page_count=-(-path.stat().st_size // PAGE_BYTES))
 
 
 def is_of_earlier_round(own_salts: bytes, salts: bytes) -> bool:

@@ -95,3 +95,14 @@ def test_a_commit_of_an_earlier_round_ends_no_transaction_of_this_one(tmp_path, 
     assert not content.is_overlooked
     assert content.lost_count == 0
     assert sum(frame.is_commit for frame in content.frames) == COMMITS
+
+
+@pytest.mark.parametrize("number", [0, 1 << 31])
+def test_a_broken_page_number_leads_nowhere(tmp_path, files, number):
+    wal = bytearray(files["db-wal"])
+    wal[HEADER_BYTES : HEADER_BYTES + 4] = number.to_bytes(4, "big")
+    path = put(tmp_path, files, wal=bytes(wal))
+    found = read_wal(path, read_index(path))
+    assert found.is_overlooked
+    assert found.frames[0].page_number == number
+    assert 0 < min(found.overlay) <= max(found.overlay) < 1000
