@@ -91,7 +91,7 @@ def _tops(rule: RuleSpec) -> list[AggregateSpec]:
 
 
 def _keeps_samples(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:
-    if window.kind in ("sliding", "count", "hopping"):
+    if window.kind in ("sliding", "count", "hopping") or window.allowed_lateness_ms:
         return True
     return any(aggregate.function not in MERGEABLE for aggregate in aggregates)
 
@@ -102,4 +102,4 @@ def _is_mean(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:
 
 
 def _seconds(window: WindowSpec) -> int:
-    return -(-(window.max_ms or window.size_ms) // MS_PER_S)
+    return -(-((window.max_ms or window.size_ms) + window.allowed_lateness_ms) // MS_PER_S)

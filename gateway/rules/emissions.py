@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import orjson
 
+from gateway.rules.revisions import REVISION
 from gateway.rules.spec import EmitSpec, Expression, RuleSpec, Scope
 from gateway.rules.values import UNKNOWN, Value
 
 TIME_FIELD = "ts"
+REVISION_FIELD = "revision"
 Read = Callable[[Scope], Value]
 
 
@@ -40,6 +42,8 @@ class Emission:
         if all(value is UNKNOWN for value in found.values()):
             return None
         known = {name: None if value is UNKNOWN else value for name, value in found.items()}
+        if scope.get(REVISION):
+            known.setdefault(REVISION_FIELD, scope[REVISION])
         return orjson.dumps({TIME_FIELD: time_ms, **known})
 
 

@@ -58,10 +58,11 @@ class TimePlan:
 
     def is_timely(self, time_ms: int, arrival_ms: int, watermark_ms: int) -> bool:
         """Whether an event is neither late nor early."""
-        return (
-            watermark_ms <= time_ms
-            and arrival_ms - self.late_ms <= time_ms <= arrival_ms + self.early_ms
-        )
+        return watermark_ms <= time_ms and self.is_near(time_ms, arrival_ms)
+
+    def is_near(self, time_ms: int, arrival_ms: int) -> bool:
+        """Whether an event came within `late` and `early` of its time."""
+        return arrival_ms - self.late_ms <= time_ms <= arrival_ms + self.early_ms
 
     def adjusted(self, time_ms: int, arrival_ms: int, watermark_ms: int) -> int:
         """The nearest time at which the event is neither late nor early."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from gateway.rules.aggregates import accepts, build_accumulator
 from gateway.rules.edges import Edges, EvenEdges, edges_of
 from gateway.rules.instants import NEVER
+from gateway.rules.revisions import RevisingWindow
 from gateway.rules.sliding_means import SlidingMean
 from gateway.rules.spec import AggregateSpec, WindowSpec
 from gateway.rules.values import UNKNOWN, Value
@@ -62,7 +63,7 @@ class WindowPlan:
         self.accepts = tuple(accepts(aggregate.function) for aggregate in aggregates)
         self.needs = tuple(_needed(spec, aggregate) for aggregate in aggregates)
         self.are_mergeable = all(build_accumulator(aggregate) for aggregate in aggregates)
-        self.build = BUILDERS[spec.kind]
+        self.build = RevisingWindow if spec.allowed_lateness_ms else BUILDERS[spec.kind]
         self.edges: Edges = edges_of(spec) if spec.kind in ALIGNED else NO_EDGES
 
     def open(self) -> Window:

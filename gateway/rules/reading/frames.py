@@ -32,6 +32,7 @@ COUNT_MAX: Final = 100_000
 SPAN_MS_MAX: Final = 366 * 86_400_000
 DAY_MS: Final = 86_400_000
 PANES_MAX: Final = 10_000
+JOINED_MAX: Final = 8
 
 
 def read_time(
@@ -155,6 +156,11 @@ def read_join(
             sources[key.source] = source
     if joined is not None and not joined.keys():
         joined.complain("'with' names no source; write {name: topic/filter}")
+    for pattern in ("sequence", "absent", "anomaly"):
+        if pattern in rule:
+            rule.complain(f"a join goes with 'when' or 'emit', not with '{pattern}'", "join")
+    if len(sources) > JOINED_MAX:
+        section.complain(f"'with' has {len(sources)} sources; at most {JOINED_MAX}", "with")
     environment = environment.with_names(dict.fromkeys(sources, "any"))
     spec = JoinSpec(
         sources,
@@ -247,6 +253,12 @@ def _window(section: Section, kind: str) -> WindowSpec:
     every_ms = _every_ms(section, size_ms) if kind == "hopping" else 0
     if kind == "session":
         section.require("max")
+    if "allowed_lateness" in section and kind not in ("tumbling", "hopping"):
+        section.complain(
+            "'allowed_lateness' is for tumbling and hopping windows",
+            "allowed_lateness",
+            at_key=True,
+        )
     timezone = section.text("timezone") or None
     if timezone:
         _check_timezone(section, timezone, kind, (size_ms, every_ms))

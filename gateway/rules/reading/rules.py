@@ -272,6 +272,15 @@ class RuleReader:
                 "window",
                 at_key=True,
             )
+        is_corrected = spec.window is not None and spec.window.allowed_lateness_ms
+        if is_corrected and spec.join is not None:
+            rule.complain("'allowed_lateness' and 'join' in one rule; write two rules", "window")
+        if is_corrected and spec.time.late_policy == "adjust":
+            rule.complain(
+                "'late_policy: adjust' leaves nothing for 'allowed_lateness' to correct",
+                "window",
+                at_key=True,
+            )
         if spec.condition is None and (spec.arm != "level"):
             rule.complain("'arm' needs a 'when'", "arm", at_key=True)
 
