@@ -14,6 +14,7 @@ import typer
 
 from gateway.cli.main import fail
 from gateway.clock import SystemClock
+from gateway.devices import load_profiles
 from gateway.documents import did_you_mean
 from gateway.errors import UnknownStream
 from gateway.events import RecordBatch
@@ -22,7 +23,6 @@ from gateway.rules import (
     TICKS_STREAM,
     Engine,
     RuleCounters,
-    RuleSet,
     Transition,
     load_rules,
     spell_time,
@@ -42,6 +42,9 @@ def replay(
     stream: list[str] = typer.Option(["telemetry"], help="Stream to read; may be repeated."),
     start: str = typer.Option("earliest", "--from", help=f"Where to begin: {PLACES}."),
     stop: str = typer.Option("latest", "--to", help=f"Where to end, that excluded: {PLACES}."),
+    profiles: list[Path] = typer.Option(
+        [], help="Profile files, or folders of them, by which payloads are decoded."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
 ) -> None:
     """Run rules over the log, beside a running gateway or on a stopped one, and print alarms.
@@ -51,7 +54,10 @@ def replay(
     now_ms = SystemClock().now_ms()
     wish = Wish(tuple(stream), _place(start, now_ms, "--from"), _place(stop, now_ms, "--to"))
     printer = Printer(json_line if json else text_line)
-    counters = asyncio.run(_replay(data, load_rules(rules), wish, printer))
+    loaded = load_rules(rules)
+    decoder_of = load_profiles(profiles).decoder_of if profiles else None
+    engine = Engine(loaded.rules, loaded.inventories, decoder_of)
+    counters = asyncio.run(_replay(data, engine, wish, printer))
     if not json:
         for line in printer.summary(counters):
             print(line)
@@ -126,9 +132,8 @@ def text_line(transition: Transition) -> str:
 
 
 async def _replay(
-    data: Path, rules: RuleSet, wish: Wish, printer: Printer
+    data: Path, engine: Engine, wish: Wish, printer: Printer
 ) -> Mapping[str, RuleCounters]:
-    engine = Engine(rules.rules, rules.inventories)
     reader = await open_reader(data)
     try:
         async for batch in read(reader, wish):

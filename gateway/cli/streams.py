@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from gateway.cli import groups
 from gateway.cli.main import fail
 from gateway.cli.record_lines import (
     Choice,
+    Line,
     Printer,
     iso_time,
     json_line,
@@ -87,13 +88,16 @@ def read(
     commit_every: int = typer.Option(
         1000, min=1, help="With --group: commit after so many records, or when there are no more."
     ),
+    profiles: list[Path] = typer.Option(
+        [], help="Profile files, or folders of them: show what they make of the payloads."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
 ) -> None:
     """Print records, oldest first; those of several partitions in the order they were committed."""
     if follow and stop:
         fail("--follow has no end; leave out --to", BAD_USAGE)
     choice = Choice(_topic_filter(topic), device, limit)
-    printer = Printer(choice, json_line if json else text_line)
+    printer = Printer(choice, _show(profiles, as_json=json))
     if group:
         if stop or partition is not None or start not in ("earliest", "latest"):
             fail("a group has its own place; use 'penstock streams seek' to move it", BAD_USAGE)
@@ -109,6 +113,16 @@ def read(
         is_followed=follow,
     )
     groups.run_until_interrupted(_read(data, wish, printer))
+
+
+def _show(profiles: list[Path], *, as_json: bool) -> Callable[[Line], bytes]:
+    """How a record is shown; profiles are imported when they are asked for."""
+    if not profiles:
+        return json_line if as_json else text_line
+    from gateway.cli.decoded_lines import DecodedLines
+    from gateway.devices import load_profiles
+
+    return DecodedLines(load_profiles(profiles)).show(as_json=as_json)
 
 
 @dataclass(frozen=True, slots=True)
