@@ -22,7 +22,10 @@ rules:
     from: telemetry/+/meter
     window: {tumbling: 1m, allowed_lateness: 30s}
     aggregate:
-      {kw: time_avg(payload.kw), p95: "percentile(payload.kw, 95)", sd: stddev(payload.kw), n: count()}
+      kw: time_avg(payload.kw)
+      p95: percentile(payload.kw, 95)
+      sd: stddev(payload.kw)
+      n: count()
     emit: {stream: power-1m, on: window}
   - id: top-consumers
     from: rule:power-1m
@@ -33,7 +36,11 @@ rules:
   - id: bearing-shift
     from: telemetry/+/bearing
     anomaly:
-      {value: payload.temperature, method: level_shift, history: 1000, sensitivity: 3.0, warmup: 200}
+      value: payload.temperature
+      method: level_shift
+      history: 1000
+      sensitivity: 3.0
+      warmup: 200
     alarm:
       severity: warning
       message: "bearing temperature behaves unlike its history (score {score:.1f})"
