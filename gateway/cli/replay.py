@@ -15,7 +15,7 @@ import typer
 from gateway.cli.main import fail
 from gateway.clock import SystemClock
 from gateway.devices import load_profiles
-from gateway.documents import did_you_mean
+from gateway.documents import did_you_mean, parse_duration_ms
 from gateway.errors import UnknownStream
 from gateway.events import RecordBatch
 from gateway.rules import (
@@ -32,6 +32,7 @@ from gateway.store import Place, Scan, StreamReader, offsets_at, open_reader, pa
 PLACES = "earliest, latest, @OFFSET, -1h or an ISO time"
 BAD_USAGE = 2
 PROGRESS_RECORDS = 100_000
+OWN_STREAMS = (TICKS_STREAM, ALARMS_STREAM)
 
 Key = tuple[str, int]
 
@@ -45,6 +46,15 @@ def replay(
     profiles: list[Path] = typer.Option(
         [], help="Profile files, or folders of them, by which payloads are decoded."
     ),
+    diff: bool = typer.Option(
+        False, "--diff", help="Print how the alarms differ from those that the gateway raised."
+    ),
+    against: list[Path] = typer.Option(
+        [], "--against", help="With --diff: differ from what these rule files would have raised."
+    ),
+    tolerance: str = typer.Option(
+        "1m", "--tolerance", help="With --diff: as much may lie between two that are one alarm."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
 ) -> None:
     """Run rules over the log, beside a running gateway or on a stopped one, and print alarms.
@@ -53,6 +63,19 @@ def replay(
     """
     now_ms = SystemClock().now_ms()
     wish = Wish(tuple(stream), _place(start, now_ms, "--from"), _place(stop, now_ms, "--to"))
+    if diff or against:
+        from gateway.cli.rule_diffs import DiffWish, print_difference
+
+        tolerance_ms = parse_duration_ms(tolerance)
+        if tolerance_ms is None:
+            fail(f"--tolerance {tolerance!r} is not a duration; write 30s, 5m, 1h", BAD_USAGE)
+        old = load_rules(against) if against else None
+        asyncio.run(
+            print_difference(
+                data, DiffWish(wish, load_rules(rules), old, tolerance_ms), as_json=json
+            )
+        )
+        return
     printer = Printer(json_line if json else text_line)
     loaded = load_rules(rules)
     decoder_of = load_profiles(profiles).decoder_of if profiles else None
@@ -136,24 +159,35 @@ async def _replay(
 ) -> Mapping[str, RuleCounters]:
     reader = await open_reader(data)
     try:
-        async for batch in read(reader, wish):
+        async for batch in read(reader, await find_stretch(reader, wish)):
             printer.take(batch, engine.feed([batch]))
     finally:
         await reader.close()
     return engine.counters
 
 
-async def read(reader: StreamReader, wish: Wish) -> AsyncIterator[RecordBatch]:
-    """The batches of a stretch, in the order of their commits.
+class Stretch:
+    """The offsets of a wish: those of its streams, of ticks, and of what people did."""
 
-    With them come the ticks, and what people did about alarms.
+    def __init__(self, starts: dict[Key, int], stops: dict[Key, int], is_by_offset: bool) -> None:
+        self.starts = starts
+        self.stops = stops
+        self.is_by_offset = is_by_offset
+
+    def holds(self, stream: str, partition: int, offset: int) -> bool:
+        """Whether a record lies in it."""
+        key = (stream, partition)
+        return key in self.starts and self.starts[key] <= offset < self.stops[key]
+
+
+async def find_stretch(reader: StreamReader, wish: Wish) -> Stretch:
+    """Where a wish begins and ends in each partition.
 
     Raises:
         UnknownStream: there is no such stream; says which there are.
     """
     partitions = await _partitions(reader, wish.streams)
-    own = (TICKS_STREAM, ALARMS_STREAM)
-    ticks = await _partitions(reader, own, required=False)
+    ticks = await _partitions(reader, OWN_STREAMS, required=False)
     # An offset says nothing about those: all of them count, up to the last event.
     is_by_offset = wish.start.kind == "offset", wish.stop.kind == "offset"
     tick_start = Place("earliest") if is_by_offset[0] else wish.start
@@ -162,10 +196,18 @@ async def read(reader: StreamReader, wish: Wish) -> AsyncIterator[RecordBatch]:
     stops = await offsets_at(reader, partitions, wish.stop)
     starts |= await offsets_at(reader, ticks, tick_start)
     stops |= await offsets_at(reader, ticks, tick_stop)
-    scan = Scan(reader, starts, stops)
+    return Stretch(starts, stops, is_by_offset[1])
+
+
+async def read(reader: StreamReader, stretch: Stretch) -> AsyncIterator[RecordBatch]:
+    """The batches of a stretch, in the order of their commits.
+
+    With them come the ticks, and what people did about alarms.
+    """
+    scan = Scan(reader, stretch.starts, stretch.stops)
     held: list[RecordBatch] = []
     async for batch in scan.batches():
-        if batch.stream in own and is_by_offset[1]:
+        if batch.stream in OWN_STREAMS and stretch.is_by_offset:
             held.append(batch)
             continue
         for tick in held:

@@ -11,6 +11,7 @@ from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
+from gateway.rules.loopbacks import Loopback
 from gateway.rules.outputs import (
     ALERTS_STREAM,
     RULES_CLIENT,
@@ -24,11 +25,13 @@ from gateway.rules.outputs import (
     spell_time,
 )
 from gateway.rules.plans import RuleCounters
+from gateway.rules.reasons import spell_duration
 from gateway.rules.rule_sets import RuleSet, check_streams
 from gateway.rules.schema import rules_schema
 from gateway.rules.spec import RuleSpec
 from gateway.rules.supported import SUPPORTED
 from gateway.rules.trials.cases import TrialFile
+from gateway.rules.trials.episodes import Difference, Episode, Episodes, Pair, Step, compare
 from gateway.rules.trials.outcomes import Outcome
 from gateway.rules.tryouts import parse_trials, rehearse, trials_schema
 from gateway.rules.values import UNKNOWN
@@ -43,23 +46,30 @@ __all__ = [
     "VERBS",
     "Cause",
     "CommandTopic",
-    "Derived",
     "DecoderOf",
+    "Derived",
+    "Difference",
     "Engine",
+    "Episode",
+    "Episodes",
     "EventFilter",
+    "Loopback",
     "Outcome",
     "Output",
+    "Pair",
     "Publication",
     "RuleCounters",
     "RuleSet",
     "RuleSpec",
     "SideEvent",
     "StateCost",
+    "Step",
     "Transition",
     "TrialFile",
     "alarm_topic",
     "check_streams",
     "command_topic",
+    "compare",
     "cost_of",
     "load_rules",
     "parse_rules",
@@ -67,6 +77,7 @@ __all__ = [
     "rehearse",
     "rule_paths",
     "rules_schema",
+    "spell_duration",
     "spell_time",
     "trials_schema",
 ]

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.events import Origin, RecordBatch, Run
 from gateway.rules.engine import Engine
+from gateway.rules.loopbacks import Loopback
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.rule_sets import RuleSet
 from gateway.rules.trials.cases import Trial, TrialEvent
@@ -32,6 +33,7 @@ class Rehearsal:
 
     def __init__(self, rules: RuleSet, trial: Trial, device_of: DeviceOf) -> None:
         self._engine = Engine(rules.rules, rules.inventories)
+        self._loopback = Loopback(self._engine, rules.derived_streams_read)
         self._trial = trial
         self._device_of = device_of
         self._commit_no = 0
@@ -102,7 +104,7 @@ class Rehearsal:
         self._offsets[stream] = offset + 1
         self._commit_no += 1
         batch = RecordBatch(stream, 0, offset, self._commit_no, [run])
-        self._note(self._engine.feed([batch]))
+        self._note(self._loopback.feed([batch]))
 
     def _note(self, outputs: list[Output]) -> None:
         start_ms = self._trial.start_ms
