@@ -64,8 +64,13 @@ def _nearest(
     if alike:
         return f"it came at another time: {_listed(alike)}"
     rule = expectation.fields.get("rule")
-    same = [one for one in happenings if one.about == expectation.about]
-    near = [one for one in same if rule is None or one.fields.get("rule") == rule]
+    who = {name: expectation.fields.get(name) for name in ("rule", "stream", "publish")}
+    near = [
+        one
+        for one in happenings
+        if one.about == expectation.about
+        and all(wanted in (None, one.fields.get(name)) for name, wanted in who.items())
+    ]
     if near:
         return f"there was {_listed(near)}"
     return f"nothing of the kind happened{f' to {rule}' if rule else ''}"
