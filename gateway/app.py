@@ -13,24 +13,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
-from gateway.config import GatewayConfig
+from gateway.config import GatewayConfig, check_handlers
 from gateway.devices import SEALED_ROOTS, DeviceTopics, ProfileBook, load_profiles
-from gateway.errors import PenstockError, StoreUnavailable
+from gateway.errors import GroupRefused, PenstockError, StoreUnavailable, UnknownStream
 from gateway.routing import Router, StreamRoute
-from gateway.server import AUDIT_STREAM, MqttServer
+from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, MqttServer
 from gateway.store import (
     DAY_MS,
     DeskHost,
     GroupDesk,
     StreamSpec,
     StreamStore,
+    WorkWish,
     begin_at_end,
     open_in_turn,
     partition_of,
 )
 
 if TYPE_CHECKING:
-    from gateway.pipeline import RuleEvaluation, WearWatch
+    from gateway.pipeline import HandlerCrew, Ledger, RuleEvaluation, WearWatch
     from gateway.rules import RuleSet
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ ALERTS = StreamSpec("alerts", partitions=1)
 ALARMS = StreamSpec("alarms", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 TICKS = StreamSpec("ticks", partitions=1)
+PRESENCE = StreamSpec(PRESENCE_STREAM, partitions=1)
 AUDIT = StreamSpec(AUDIT_STREAM, partitions=1, retention_age_ms=90 * DAY_MS)
 RULES_GROUP = "rules"
 
@@ -65,7 +67,9 @@ class Gateway:
         self._server: MqttServer | None = None
         self._evaluation: RuleEvaluation | None = None
         self._wear: WearWatch | None = None
+        self._ledger: Ledger | None = None
         self._desk_host: DeskHost | None = None
+        self._crew: HandlerCrew | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[tuple[str, int]]:
@@ -83,18 +87,21 @@ class Gateway:
             DEAD_LETTERS,
             TICKS,
             AUDIT,
+            PRESENCE,
             *self._derived_specs(),
         ]
         for spec in specs:
             await store.ensure(spec)
         await self._choose_rules_start(store)
+        desk = GroupDesk(store, self._clock)
+        await self._choose_handlers_start(desk)
         router = self._router()
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
         addresses = await self._server.start()
         self._tasks += self._server.tasks
-        await self._start_loops(store, router)
+        await self._start_loops(store, router, desk)
         return addresses
 
     async def _choose_rules_start(self, store: StreamStore) -> None:
@@ -102,37 +109,68 @@ class Gateway:
         if self._rules is not None and self._config.rules_start == "latest":
             await begin_at_end(store, RULES_GROUP, [*self._rule_streams(), TICKS.name])
 
+    async def _choose_handlers_start(self, desk: GroupDesk) -> None:
+        """See that handlers which have never run begin before what comes."""
+        for spec in self._config.handlers:
+            wish = WorkWish(spec.group, spec.stream, spec.name, start=spec.start)
+            # A derived stream is made with its rule, and its handler begins then.
+            with contextlib.suppress(UnknownStream, GroupRefused):
+                await desk.work.found(wish)
+
     def _derived_specs(self) -> list[StreamSpec]:
         """The streams that the rules emit."""
         names = () if self._rules is None else self._rules.emitted_streams
         return [self._config.derived.spec_of(name) for name in names]
 
     def _rule_streams(self) -> list[str]:
-        return [stream.spec.name for stream in self._config.streams] + [ALARMS.name]
+        return [stream.spec.name for stream in self._config.streams] + [
+            ALARMS.name,
+            PRESENCE.name,
+        ]
 
-    async def _start_loops(self, store: StreamStore, router: Router) -> None:
+    async def _start_loops(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start what works on the log, when clients can already connect.
 
         The rules' engine is the largest import by far, so it is loaded beside the running loop.
         """
         await asyncio.to_thread(import_module, "gateway.pipeline")
-        from gateway.pipeline import ClockWatch, Retention, WearWatch
+        from gateway.pipeline import ClockWatch, Compaction, Ledger, Retention, WearWatch
 
-        await self._open_desk(store)
+        await self._open_desk(store, desk)
         retention = Retention(store, clock=self._clock)
         self._tasks.append(asyncio.create_task(retention.run(), name="retention"))
+        compaction = Compaction(store)
+        self._tasks.append(asyncio.create_task(compaction.run(), name="compaction"))
         watch = ClockWatch(store, self._clock)
         self._tasks.append(asyncio.create_task(watch.run(), name="clock"))
         config = self._config
         wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
         self._tasks.append(asyncio.create_task(wear.run(), name="wear"))
+        ledger = self._ledger = Ledger(store, self._clock)
+        self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
+        if any(profile.is_inspected for profile in self._profiles.profiles):
+            names = [stream.spec.name for stream in config.streams]
+            inspection = Inspection(store, self._profiles, names, self._clock)
+            self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
+        if config.handlers:
+            self._crew = self._build_crew(store, router, desk)
+            self._tasks += self._crew.start()
 
-    async def _open_desk(self, store: StreamStore) -> None:
+    def _build_crew(self, store: StreamStore, router: Router, desk: GroupDesk) -> HandlerCrew:
+        from gateway.pipeline import HandlerCrew, Surroundings, no_puts
+
+        puts_of = self._server.retained_puts if self._server is not None else no_puts
+        around = Surroundings(store, desk, router.route_of, puts_of, self._clock)
+        crew = HandlerCrew(self._config.handlers, around)
+        if self._desk_host is not None:
+            self._desk_host.requests["handlers"] = crew.report
+        return crew
+
+    async def _open_desk(self, store: StreamStore, desk: GroupDesk) -> None:
         """Let members of consumer groups in other processes sign in."""
-        desk = GroupDesk(store, self._clock)
         host = DeskHost(store, self._clock, desk, self._config.data_dir)
         host.is_lasting = True
         if self._server is not None:
@@ -154,15 +192,18 @@ class Gateway:
         return () if self._server is None else self._server.listeners.descriptions
 
     def reload(self) -> None:
-        """Read the files of the TLS listeners again; nobody is disconnected."""
+        """Read the files of the TLS listeners and of the handlers again; nobody is disconnected."""
         if self._server is not None:
             self._server.reload()
+        if self._crew is not None:
+            self._crew.reload()
 
     def _router(self) -> Router:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
         routes = [
             StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
             StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
+            StreamRoute(PRESENCE.name, ("presence/#",), PRESENCE.partitions),
             StreamRoute(AUDIT.name, ("audit/#",), AUDIT.partitions),
             *(
                 StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
@@ -218,17 +259,25 @@ class Gateway:
             await self._server.stop()
         if self._evaluation is not None:
             await self._evaluation.stop()
+        if self._crew is not None:
+            await self._crew.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._wear is not None:
-            with contextlib.suppress(StoreUnavailable):
-                await self._wear.look()
-                await self._wear.save()
+        with contextlib.suppress(StoreUnavailable):
+            await self._save_totals()
         if self._desk_host is not None:
             await self._desk_host.stop()
         if self._store is not None:
             await self._store.close()
+
+    async def _save_totals(self) -> None:
+        """Write down what the flash has borne, and how far each stream went."""
+        if self._wear is not None:
+            await self._wear.look()
+            await self._wear.save()
+        if self._ledger is not None:
+            await self._ledger.note()
 
 
 def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
@@ -236,6 +285,7 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
 
     Raises:
         DocumentInvalid: the rules or profiles are wrong; every error is listed.
+        HandlerStreamUnknown: a handler reads a stream that there isn't.
     """
     rules: RuleSet | None = None
     if config.rules_path is not None:
@@ -243,6 +293,8 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
 
         rules = load_rules([config.rules_path])
         check_streams(rules, [stream.spec.name for stream in config.streams])
+    derived = () if rules is None else rules.emitted_streams
+    check_handlers(config.handlers, {stream.spec.name for stream in config.streams} | {*derived})
     profiles: ProfileBook | None = None
     if config.profiles_path is not None:
         profiles = load_profiles([config.profiles_path])

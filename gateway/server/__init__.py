@@ -16,9 +16,12 @@ from gateway.server.options import (
     ServerOptions,
     TlsOptions,
 )
+from gateway.server.passwords import hash_password
+from gateway.server.presence import PRESENCE_STREAM
 
 __all__ = [
     "AUDIT_STREAM",
+    "PRESENCE_STREAM",
     "AccessOptions",
     "AddressUnavailable",
     "Anonymous",
@@ -34,6 +37,7 @@ __all__ = [
     "ServerOptions",
     "TlsFilesInvalid",
     "TlsOptions",
+    "hash_password",
     "is_loopback",
     "join_address",
 ]

@@ -34,7 +34,8 @@ from gateway.server.identifying import Identifier, NotAdmitted, check_admitted, 
 from gateway.server.listeners.addresses import is_loopback
 from gateway.server.passwords import PasswordDesk
 from gateway.server.permits import Permit, Proof
-from gateway.session import ConnectRefused, Failure, OpenState
+from gateway.server.presence import Presence
+from gateway.session import ConnectRefused, Failure, OpenState, SessionState
 from gateway.store import Change, StreamStore, TableDesk
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Gate:
         self.options = options
         self.registry = Registry()
         self.audit = Audit(ingest.submit_own, clock, options.audit_per_s_max)
+        self.presence = Presence(ingest.submit_own, clock)
         self._restrict = restrict
         self._decide = decide
         self._router = ingest.router
@@ -181,7 +183,8 @@ class Gate:
         self, connection: Connection, wish: OpenState, error: NotAdmitted
     ) -> ConnectRefused | None:
         """Refuse, and report it; a guesser waits for it."""
-        name = wish.username or wish.client_id
+        is_named = wish.client_id != connection.session.assigned_client_id
+        name = wish.username or (wish.client_id if is_named else "")
         incident = Incident(
             "connect-refused", name, connection.host, wish.client_id, "", str(error)
         )
@@ -222,8 +225,20 @@ class Gate:
         if permit is not None:
             self._connections.setdefault(permit.device.id, set()).add(connection)
 
+    def begin(self, connection: Connection, state: SessionState) -> list[str]:
+        """A client gets its session; returns the filters in it that it may not have any more."""
+        permit = connection.permit
+        if permit is not None:
+            self.presence.enter(connection, permit.device.id, state.client_id)
+            return permit.refused_of(state.grants_by_filter)
+        if state.client_id in self.registry:
+            # Nobody has credentials: it is who it says it is.
+            self.presence.enter(connection, state.client_id, state.client_id)
+        return []
+
     def leave(self, connection: Connection) -> None:
         """A connection is over."""
+        self.presence.leave(connection)
         permit, connection.permit = connection.permit, None
         if permit is not None:
             own = self._connections.get(permit.device.id)
@@ -285,7 +300,8 @@ class Gate:
         self._guesses.sweep(self._clock.monotonic_ms())
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """Nobody waits any more, and nobody stays."""
+        self.presence.stop()
         for task in self._tasks:
             task.cancel()
 

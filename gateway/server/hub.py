@@ -197,13 +197,11 @@ class Hub:
         connection.quota = self.quotas.throttle(wish.client_id, connection)
         self.counters.clients_accepted += 1
         self.counters.clients_maximum = max(self.counters.clients_maximum, self.connected)
-        permit = connection.permit
-        if permit is None:
-            return Opened(state, is_present)
-        for topic_filter in permit.refused_of(state.grants_by_filter):
+        for topic_filter in self.gate.begin(connection, state):
             grant = state.grants_by_filter.pop(topic_filter)
             self._release(state.client_id, grant)
-        return Opened(state, is_present, permit.refusal_of)
+        permit = connection.permit
+        return Opened(state, is_present, None if permit is None else permit.refusal_of)
 
     def _end(self, state: SessionState) -> None:
         """A session is over: its will fires, its groups lose a holder, the disk forgets it."""

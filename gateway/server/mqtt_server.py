@@ -73,6 +73,7 @@ class MqttServer:
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),
         ]
+        self.hub.gate.presence.restore(self.retained)
         self.readings.begin()
         if self._options.sys_interval_ms:
             self._tasks.append(asyncio.create_task(self.sys.run(), name="$SYS"))

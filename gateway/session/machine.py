@@ -119,6 +119,7 @@ class Session:
         self._connack = Connack()
         self._will: Will | None = None
         self._refusal_of: Callable[[str], str] | None = None
+        self.end_reason = ""
 
     @property
     def client_id(self) -> str:
@@ -318,6 +319,7 @@ class Session:
         return [Send(encode_packet(Pingresp(), self.version))]
 
     def _disconnect(self, disconnect: Disconnect) -> list[Effect]:
+        self.end_reason = "the client disconnected"
         expiry_s = disconnect.properties.session_expiry_interval_s
         if expiry_s is not None:
             if expiry_s and self.state.expiry_ms == 0:
@@ -338,6 +340,7 @@ class Session:
         Spec: MQTT5 §4.13 [MQTT5-4.13.1-1] [MQTT5-4.13.2-1] [MQTT5-3.2.2-7] [MQTT5-3.14.4-1]
         [MQTT5-3.14.4-2], MQTT311 §4.8 [MQTT311-4.8.0-1] [MQTT311-4.8.0-2] [MQTT311-3.2.2-5]
         """
+        self.end_reason = reason or ReasonCode(reason_code).name.lower().replace("_", " ")
         if self.phase is Phase.CONNECTED:
             farewell = self._answers.farewell(reason_code, reason)
         else:

@@ -9,7 +9,22 @@ from __future__ import annotations
 
 import typer
 
+from gateway.cli.devices import decode, registering, transfer
+
 app = typer.Typer(no_args_is_help=True)
+app.command("add")(registering.add)
+app.command("list")(registering.list_devices)
+app.command("show")(registering.show)
+app.command("change")(registering.change)
+app.command("rotate")(registering.rotate)
+app.command("revoke")(registering.revoke)
+app.command("disable")(registering.disable)
+app.command("enable")(registering.enable)
+app.command("remove")(registering.remove)
+app.command("decode")(decode.decode)
+app.command("check")(decode.check)
+app.command("import")(transfer.import_devices)
+app.command("export")(transfer.export_devices)
 
 
 @app.callback()
