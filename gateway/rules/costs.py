@@ -16,9 +16,11 @@ AGGREGATE_BYTES: Final = 512
 SAMPLE_BYTES: Final = 48
 COLUMN_BYTES: Final = 160
 MEAN_SAMPLE_BYTES: Final = 64
+SKETCH_BYTES: Final = 440_000  # every bucket in use
 TOP_BYTES: Final = 512  # for each group that a window which starts anew gives
 TOP_SAMPLE_BYTES: Final = 1_280  # each sample may be a group of its own
 PARTIAL_BYTES: Final = 1_024  # for each step of a match under way
+JOINED_EVENTS: Final = 1_000  # of each source that waits for others
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
 MERGEABLE: Final = frozenset(
@@ -68,8 +70,11 @@ def cost_of(rule: RuleSpec) -> StateCost:
     key_bytes = KEY_BYTES + EVENT_BYTES + MEMORY_BYTES * len(rule.prelude)
     key_bytes += AGGREGATE_BYTES * len(rule.aggregates)
     key_bytes += sum(TOP_BYTES * int(one.parameter or 0) for one in _tops(rule))
+    key_bytes += SKETCH_BYTES * sum(_is_sketch(rule.window, one) for one in rule.aggregates)
     if rule.sequence is not None:
         key_bytes += PARTIAL_BYTES * len(rule.sequence.steps) * rule.state.max_partials
+    if rule.join is not None:
+        key_bytes += EVENT_BYTES * JOINED_EVENTS * (1 + len(rule.join.sources))
     if rule.anomaly is not None:
         key_bytes += SAMPLE_BYTES * rule.anomaly.history
     sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
@@ -93,7 +98,13 @@ def _tops(rule: RuleSpec) -> list[AggregateSpec]:
 def _keeps_samples(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:
     if window.kind in ("sliding", "count", "hopping") or window.allowed_lateness_ms:
         return True
-    return any(aggregate.function not in MERGEABLE for aggregate in aggregates)
+    return not all(one.function in MERGEABLE or one.is_sketch for one in aggregates)
+
+
+def _is_sketch(window: WindowSpec | None, aggregate: AggregateSpec) -> bool:
+    """Whether the aggregate is an approximation: where samples are at hand it is not."""
+    is_growing = window is not None and window.kind in ("tumbling", "session")
+    return aggregate.is_sketch and is_growing
 
 
 def _is_mean(window: WindowSpec, aggregates: tuple[AggregateSpec, ...]) -> bool:

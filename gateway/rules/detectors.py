@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.rules.anomalies.anomaly_tracks import AnomalyTrack
 from gateway.rules.anomalies.plans import AnomalyPlan
 from gateway.rules.emitting_tracks import EmittingTrack
+from gateway.rules.join_tracks import JoinTrack
 from gateway.rules.patterns.absence_tracks import AbsenceTrack
 from gateway.rules.patterns.absences import AbsencePlan
 from gateway.rules.patterns.sequence_tracks import SequenceTrack
@@ -23,4 +24,6 @@ def track_type(plan: RulePlan) -> type[Track]:
     """The kind of track for a rule."""
     if plan.pattern is not None:
         return TRACK_TYPES[type(plan.pattern)]
+    if plan.join is not None:
+        return JoinTrack
     return EmittingTrack if plan.emits_each else ConditionTrack

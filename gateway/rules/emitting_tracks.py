@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.rules.alarms import Outbox
-from gateway.rules.tracks import ConditionTrack, Event, ScopeMap, names_of_event
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
+from gateway.rules.tracks import ConditionTrack
 from gateway.rules.values import Value
 
 
@@ -24,12 +25,19 @@ class EmittingTrack(ConditionTrack):
             self.due_ms = self.find_due()
             return
         names = {**scope, **names_of_event(event), "key": self.key}
-        outbox.emit(self.plan, self.text, event[0], names)
+        if self.plan.emits_each:
+            outbox.emit(self.plan, self.text, event[0], names)
         change = self.consider(event[0], self.plan.when(scope), scope)
         if change is not None:
             outbox.announce(self.plan, self.text, change, names)
 
+    def correct(self, moment_ms: int, scope: ScopeMap, outbox: Outbox) -> None:
+        """Emit a result that has changed since it was emitted."""
+        if self.plan.emits_each:
+            outbox.emit(self.plan, self.text, moment_ms, scope)
+
     def see(self, moment_ms: int, scope: ScopeMap, outbox: Outbox) -> None:
         """Take in a result of the window that time has brought about."""
-        outbox.emit(self.plan, self.text, moment_ms, scope)
+        if self.plan.emits_each:
+            outbox.emit(self.plan, self.text, moment_ms, scope)
         super().see(moment_ms, scope, outbox)

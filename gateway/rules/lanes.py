@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.detectors import track_type
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.expression.fusion import fuse
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
@@ -23,7 +24,7 @@ from gateway.rules.rosters import Roster
 from gateway.rules.spec import Expression, RuleSpec, StatefulCall
 from gateway.rules.timelines import HELD_MAX, Timeline
 from gateway.rules.timers import Wakes
-from gateway.rules.tracks import Event, ScopeMap, Track, names_of_event
+from gateway.rules.tracks import ConditionTrack, Track
 from gateway.rules.values import UNKNOWN, Value
 from gateway.rules.watermarks import TIME_MS_MAX, TimePlan, Verdict, parse_event_time
 
@@ -44,7 +45,7 @@ class Lane:
         self.plans = [RulePlan(one, index) for index, one in enumerate(specs)]
         self.track_types = [track_type(plan) for plan in self.plans]
         self.time = TimePlan(spec.time)
-        self.keys = KeyPlan(spec.key)
+        self.keys = self.plans[0].join or KeyPlan(spec.key)
         self.roster = Roster(spec.state, len(specs), self._abandon)
         self.timelines = self.roster.timelines
         self.ttl_ms = spec.state.ttl_ms
@@ -59,7 +60,10 @@ class Lane:
             parts.append(spec.time.field)
         if not self.keys.is_device:
             parts += spec.key
-        self.reads_context = bool(names_of(parts) & (EVENT_NAMES - {"payload", "prev"}))
+        is_joined = spec.join is not None
+        self.reads_context = is_joined or bool(
+            names_of(parts) & (EVENT_NAMES - {"payload", "prev"})
+        )
         self._sort_rules()
         # What the hot path asks for each event.
         time = self.time
@@ -183,18 +187,45 @@ class Lane:
         time = self.time
         if time.is_timely(time_ms, arrival_ms, timeline.watermark_ms):
             return time_ms
-        if self._judge((time_ms, *event[1:])):
+        event = (time_ms, *event[1:])
+        plans = self.plans
+        if time_ms < timeline.watermark_ms and time.is_near(time_ms, arrival_ms):
+            plans = self._take_late(timeline, event)
+        if plans and self._judge(event, plans):
             return time.adjusted(time_ms, arrival_ms, timeline.watermark_ms)
         return None
 
-    def _judge(self, event: Event) -> bool:
+    def _take_late(self, timeline: Timeline, event: Event) -> list[RulePlan]:
+        """Show a late event to the rules whose windows may still change; returns the others."""
+        takers = [plan for plan in self.stepped if plan.takes_late]
+        if not takers:
+            return self.plans
+        scope = self.scope
+        scope["key"], scope["ts"] = timeline.key, event[0]
+        values = self.fused(scope)
+        done = []
+        for plan in takers:
+            track = timeline.tracks[plan.index] or self.begin(timeline, plan)
+            try:
+                if isinstance(track, ConditionTrack) and track.take_late(
+                    event, values, scope, self.outbox, watermark_ms=timeline.watermark_ms
+                ):
+                    done.append(plan)
+            except FAULTS as fault:
+                self._stop(plan, fault)
+            track.is_dirty = True
+        timeline.due_ms = timeline.earliest_due()
+        self.wakes.queue(timeline)
+        return [plan for plan in self.plans if plan not in done]
+
+    def _judge(self, event: Event, plans: Sequence[RulePlan]) -> bool:
         """Whether an event that is late or early is taken all the same, its time adjusted."""
         time_ms, arrival_ms, topic, device, raw, _ = event
         is_late = time_ms <= arrival_ms + self.time.early_ms
-        for plan in self.plans:
+        for plan in plans:
             plan.counters.turn_away(is_late=is_late, example=(topic, device, time_ms))
         if self.time.policy is Verdict.SIDE:
-            for plan in self.plans:
+            for plan in plans:
                 if plan.where is None or plan.where(self.scope) is not False:
                     self.outbox.put_aside(plan, topic, device, raw)
         return self.time.policy is Verdict.ADJUST

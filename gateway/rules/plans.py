@@ -11,6 +11,7 @@ from gateway.rules.duplicates import Duplicates
 from gateway.rules.emissions import emission_of, emitted_parts, passes_event_on
 from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
+from gateway.rules.joins import join_of
 from gateway.rules.patterns.plans import (
     pattern_of,
     sources_read,
@@ -98,6 +99,7 @@ class RulePlan:
         "is_ready",
         "is_simple",
         "is_stopped",
+        "join",
         "levels",
         "memories",
         "n_floor",
@@ -140,6 +142,7 @@ class RulePlan:
         self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
         self.steps = tuple(_step_of(item) for item in spec.prelude)
         self.emission = emission_of(spec)
+        self.join = join_of(spec)
         self.duplicates = Duplicates(spec.dedupe) if spec.dedupe is not None else None
         self._number_memories()
         self.hours = tuple(Hours(schedule) for schedule in spec.schedules)
@@ -182,7 +185,8 @@ class RulePlan:
         self.reads_prev = "prev" in read | read_late
         # What an event alone decides can be computed before its time and key are known.
         by_time = {"ts", "key"} | {hours.name for hours in self.hours}
-        self.is_ready = not (self.steps or self.reads_prev or self.duplicates or read & by_time)
+        is_early = not (self.steps or self.reads_prev or self.duplicates or read & by_time)
+        self.is_ready = is_early and self.join is None
         self.is_plain = self.is_ready and not (self.window or self.pattern or self.emits_each)
         levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
         # Until it is first true such a condition has nothing to remember.
@@ -200,6 +204,11 @@ class RulePlan:
     def emits_each(self) -> bool:
         """Whether it emits without a match: each event, or each result of its window."""
         return self.emission is not None and self.emission.moment != "match"
+
+    @property
+    def takes_late(self) -> bool:
+        """Whether its windows may change after their end."""
+        return self.spec.window is not None and self.spec.window.allowed_lateness_ms > 0
 
     @property
     def can_wait(self) -> bool:
@@ -367,5 +376,6 @@ def lane_name(spec: RuleSpec) -> str:
         str(state.ttl_ms),
         str(state.max_keys),
         *(["expect", lookup] if lookup is not None else []),
+        *(["join", spec.id] if spec.join is not None else []),
     )
     return "|".join(parts)

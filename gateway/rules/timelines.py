@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from gateway.rules.event_names import Event
 from gateway.rules.instants import NEVER
-from gateway.rules.tracks import Event, Track
+from gateway.rules.tracks import Track
 from gateway.rules.values import Value
 from gateway.rules.watermarks import BEFORE_ALL
 

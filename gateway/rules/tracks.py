@@ -14,35 +14,20 @@ from typing import Any
 from gateway.rules.alarms import Outbox
 from gateway.rules.conditions import Change, Condition, Phase
 from gateway.rules.duplicates import Duplicates
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.instants import NEVER
 from gateway.rules.pages import Pages, Samples
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import Place, RulePlan, Step, is_keyed_by_device
+from gateway.rules.revisions import RevisingWindow
 from gateway.rules.values import UNKNOWN, Value
 from gateway.rules.windows import Window
 
-ScopeMap = dict[str, object]
 IDLE, RAISED = Phase.IDLE, Phase.RAISED
 # Most tracks have none of these; there may be very many tracks, so they share them.
 NONE: list[Value] = []
 NO_RESULTS: Mapping[str, Any] = {}
 NO_PAGES = Pages()
-
-
-Event = tuple[int, int, str, str, bytes, Value]
-"""Event time, arrival time, topic, device, payload as it came, payload decoded."""
-
-
-def names_of_event(event: Event) -> ScopeMap:
-    """What expressions may read of an event."""
-    time_ms, arrival_ms, topic, device, _, payload = event
-    return {
-        "payload": payload,
-        "topic": topic,
-        "device": device,
-        "ts": time_ms,
-        "arrival": arrival_ms,
-    }
 
 
 class Track:
@@ -137,15 +122,24 @@ class Track:
 
         Returns its samples, or None when the rule doesn't take it.
         """
+        return self.compute(event, scope) if self.passes(event, scope) else None
+
+    def passes(self, event: Event, scope: ScopeMap) -> bool:
+        """Whether the rule takes the event."""
+        plan = self.plan
+        for hours in plan.hours:
+            scope[hours.name] = hours.is_open(event[0])
+        if plan.where is not None and plan.where(scope) is not True:
+            return False
+        return plan.duplicates is None or not self._is_repeated(plan.duplicates, event, scope)
+
+    def compute(self, event: Event, scope: ScopeMap) -> list[Value]:
+        """Compute the parts of an event that is taken, and remember it; returns its samples."""
         plan = self.plan
         if plan.reads_prev:
             scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
         for hours in plan.hours:
             scope[hours.name] = hours.is_open(event[0])
-        if plan.where is not None and plan.where(scope) is not True:
-            return None
-        if plan.duplicates is not None and self._is_repeated(plan.duplicates, event, scope):
-            return None
         if plan.steps:
             self._compute(plan.steps, scope, is_event=True)
         if plan.needs_last:
@@ -327,6 +321,34 @@ class ConditionTrack(Track):
         change = self.consider(moment_ms, self.plan.when(scope), scope)
         if change is not None:
             outbox.announce(self.plan, self.text, change, scope)
+
+    def take_late(
+        self,
+        event: Event,
+        values: tuple[Value, ...],
+        scope: ScopeMap,
+        outbox: Outbox,
+        *,
+        watermark_ms: int,
+    ) -> bool:
+        """Take in an event from before the watermark, if a window may still change; say whether."""
+        window, last = self.window, self.last
+        if not isinstance(window, RevisingWindow) or not window.ends_reached(
+            event[0], watermark_ms
+        ):
+            return False
+        samples = self.admit(event, values, scope)
+        self.last = last  # it is not the newest
+        if samples is not None:
+            for end_ms in window.take_late(event[0], samples, watermark_ms):
+                names = self.remembered(end_ms, outbox)
+                window.tell(end_ms, names)
+                self.correct(end_ms, names, outbox)
+        self.due_ms = self._next_due(window)
+        return True
+
+    def correct(self, moment_ms: int, scope: ScopeMap, outbox: Outbox) -> None:
+        """Take in a result that has changed. Nothing here: alarms only look ahead."""
 
     def pack_own(self) -> tuple[Value, Samples | None]:
         """The state of its window, and apart from it the samples."""

@@ -11,9 +11,10 @@ from gateway.rules.anomalies.plans import AnomalyPlan
 from gateway.rules.anomalies.resampling import Resampler
 from gateway.rules.anomalies.scores import VALUE_MAX
 from gateway.rules.conditions import Change, Phase
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.pages import Pages, Samples
 from gateway.rules.plans import RulePlan
-from gateway.rules.tracks import Event, ScopeMap, Track, names_of_event
+from gateway.rules.tracks import Track
 from gateway.rules.values import UNKNOWN, Value
 
 SCORE = "score"

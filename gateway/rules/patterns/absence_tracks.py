@@ -7,9 +7,10 @@ from typing import Any
 
 from gateway.rules.alarms import Outbox
 from gateway.rules.conditions import Phase
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.pages import Samples
 from gateway.rules.patterns.absences import IS_EXPECTED
-from gateway.rules.tracks import Event, ScopeMap, Track, names_of_event
+from gateway.rules.tracks import Track
 from gateway.rules.values import Value
 
 

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from gateway.rules.event_names import Event, names_of_event
 from gateway.rules.instants import NEVER
 from gateway.rules.patterns.matches import NOTHING, Match
 from gateway.rules.patterns.runs import Run
 from gateway.rules.patterns.sequences import Guard, SequencePlan, Test
-from gateway.rules.tracks import Event, names_of_event
 from gateway.rules.values import UNKNOWN, Value
 
 

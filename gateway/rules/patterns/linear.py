@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from gateway.rules.event_names import Event, names_of_event
 from gateway.rules.instants import NEVER
 from gateway.rules.patterns.matches import NOTHING, Match
 from gateway.rules.patterns.runs import NO_NAMES
 from gateway.rules.patterns.sequences import SequencePlan
-from gateway.rules.tracks import Event, names_of_event
 from gateway.rules.values import UNKNOWN, Value
 
 

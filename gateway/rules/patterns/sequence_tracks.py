@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.rules.alarms import Outbox
+from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.pages import Samples
 from gateway.rules.patterns.automaton import Automaton
 from gateway.rules.patterns.linear import LinearRuns
 from gateway.rules.patterns.matches import Match
 from gateway.rules.patterns.sequences import SequencePlan
 from gateway.rules.plans import RulePlan
-from gateway.rules.tracks import Event, ScopeMap, Track, names_of_event
+from gateway.rules.tracks import Track
 from gateway.rules.values import Value
 
 

@@ -167,9 +167,9 @@ class _Builder:
         self.groups: list[tuple[Source, ...]] = []
         self.samples: list[Expression] = []
         self.reads_steps = False
-        self.paths = _paths(spec, self.ids)
+        self.paths = paths_read(spec, self.ids)
         told = (spec.alarm, spec.emit, spec.publish, spec.suppress)
-        self.tail = Pick(_paths(told, TAIL_NAMES))
+        self.tail = Pick(paths_read(told, TAIL_NAMES))
         self.guards: list[Guard] = []
         self.steps = tuple(self._steps())
 
@@ -209,7 +209,7 @@ class _Builder:
         return Test(expression.evaluate, len(self.samples) - 1, group)
 
 
-def _paths(part: object, names: frozenset[str]) -> list[Path]:
+def paths_read(part: object, names: frozenset[str]) -> list[Path]:
     """Every path that begins with one of the names, in any expression of a spec."""
     return [
         path
