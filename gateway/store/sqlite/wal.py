@@ -50,15 +50,22 @@ class WalContent(NamedTuple):
     is_overlooked: bool
     page_count: int = 0
     """How many pages the main file has."""
+    may_be_torn: bool = False
+    """Whether a power cut may have left frames under way, with what was there before in them."""
 
     @property
     def overlay(self) -> dict[int, bytes]:
-        """The newest version of each page, a whole one where there is one."""
+        """The newest version of each page, a whole one where there is one.
+
+        Where frames may be torn, the main file's is better than one that isn't whole.
+        """
         whole_max = max((own.page_number for own in self.frames if own.is_whole), default=0)
         # A broken number may be any; a file grows by no more pages than there are frames.
         number_max = max(whole_max, self.page_count) + len(self.frames)
         newest = {
-            own.page_number: own.page for own in self.frames if 1 <= own.page_number <= number_max
+            own.page_number: own.page
+            for own in self.frames
+            if 1 <= own.page_number <= number_max and not self.may_be_torn
         }
         newest.update((own.page_number, own.page) for own in self.frames if own.is_whole)
         return newest
@@ -94,7 +101,8 @@ def read_wal(path: Path, index: bytes) -> WalContent:
         frames.append(Frame(page_number, is_commit, is_whole, page))
         previous = own_sums
     found = judge(frames, noted_frames(index, salts), is_header_whole=is_header_whole)
-    return found._replace(page_count=-(-path.stat().st_size // PAGE_BYTES))
+    page_count = -(-path.stat().st_size // PAGE_BYTES)
+    return found._replace(page_count=page_count, may_be_torn=not index)
 
 
 def is_of_earlier_round(own_salts: bytes, salts: bytes) -> bool:
