@@ -32,7 +32,7 @@ def audit(
     stream: str = typer.Option("telemetry", help="Stream that --seq looks through."),
     json: bool = typer.Option(False, "--json", help="Print one JSON object."),
 ) -> None:
-    """Prove accepted = stored + removed + damaged for each stream, and each group's share of it.
+    """Prove accepted = stored + removed + replaced + damaged for each stream, and for groups.
 
     Exits 1 when something is missing that nothing explains. Gaps in the devices' own numbers are
     shown, and don't fail: they were lost before the gateway.
@@ -55,14 +55,16 @@ def print_accounts(found: dict[str, Any]) -> None:
     for own in found["streams"]:
         typer.echo(
             f"{own['stream']}/{own['partition']}: accepted {own['accepted']} = stored "
-            f"{own['stored']} + removed by retention {own['removed']} + damaged {own['damaged']}"
+            f"{own['stored']} + removed by retention {own['removed']} + replaced "
+            f"{own['compacted']} + damaged {own['damaged']}"
             + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
         )
     for own in found["consumers"]:
         typer.echo(
             f"group {own['group']} {own['stream']}/{own['partition']}: accepted {own['accepted']} "
             f"= passed {own['passed']} + pending {own['pending']} + dropped by retention "
-            f"{own['dropped_removed']} + dropped as damaged {own['dropped_damaged']}"
+            f"{own['dropped_removed']} + replaced {own['dropped_compacted']} + dropped as damaged "
+            f"{own['dropped_damaged']}"
             + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
         )
     for line in found["breaks"]:

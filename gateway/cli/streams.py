@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from gateway.cli import groups
+from gateway.cli.compact import compact
 from gateway.cli.main import fail
 from gateway.cli.record_lines import (
     Choice,
@@ -57,6 +58,7 @@ app.command("work", context_settings={"allow_extra_args": True, "ignore_unknown_
     groups.work
 )
 app.command("redrive")(groups.redrive)
+app.command("compact")(compact)
 
 
 @app.command("list")

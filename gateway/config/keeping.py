@@ -1,4 +1,4 @@
-"""Reads what a stream keeps: how safely, how long, and what becomes of groups that are behind."""
+"""Reads what a stream keeps: how safely, how long, of what, and what groups that are behind lose."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gateway.store import StreamSpec
 FOREVER = "forever"
 DURABILITIES = ("fsync", "os")
 BEHIND = ("block", "drop", "alert")
+COMPACT_BY = ("device", "topic")
 AGE_MS_LEAST = 1_000
 SIZE_BYTES_LEAST = 1 << 16
 
@@ -19,8 +20,24 @@ def read_keeping(section: Section, spec: StreamSpec) -> dict[str, Any]:
     return {
         "durability": section.choice("durability", DURABILITIES, spec.durability),
         "behind": section.choice("behind", BEHIND, spec.behind),
+        **_read_compaction(section, spec),
         **_read_retention(section),
     }
+
+
+def _read_compaction(stream: Section, spec: StreamSpec) -> dict[str, Any]:
+    """The last record of each device or topic; without a retention of its own, for ever."""
+    section = stream.section("compact")
+    if section is None:
+        return {}
+    section.require("by")
+    found = {
+        "compact_by": section.choice("by", COMPACT_BY, COMPACT_BY[0]),
+        "tombstones_ms": section.duration_ms("tombstones", spec.tombstones_ms),
+        "retention_age_ms": None,
+    }
+    section.finish("by", "tombstones")
+    return found
 
 
 def _read_retention(stream: Section) -> dict[str, Any]:
@@ -42,6 +59,9 @@ def _read_retention(stream: Section) -> dict[str, Any]:
         found["retention_age_ms"] = (
             None if is_forever else section.duration_ms("age", least=AGE_MS_LEAST)
         )
+    for limit in ("size", "count"):
+        if limit in section and "compact" in stream:
+            section.complain("a stream that compacts can only be limited by age", limit)
     if "size" in section:
         found["retention_bytes"] = section.size_bytes("size", least=SIZE_BYTES_LEAST)
     if "count" in section:

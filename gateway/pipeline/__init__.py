@@ -1,7 +1,13 @@
 """The loops over the log: they feed the rules, and write down what comes of it."""
 
 from gateway.pipeline.clock_watch import ClockWatch
+from gateway.pipeline.compaction import Compaction
 from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
+from gateway.pipeline.handlers.crew import HandlerCrew
+from gateway.pipeline.handlers.loop import Surroundings
+from gateway.pipeline.handlers.trying import Trial, try_function
+from gateway.pipeline.ledger import Ledger
+from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.wear import WearWatch
@@ -9,10 +15,18 @@ from gateway.pipeline.wear import WearWatch
 __all__ = [
     "ALARMS_TABLE",
     "ClockWatch",
+    "Compaction",
     "EvaluationOptions",
+    "Inspection",
+    "InspectionOptions",
+    "HandlerCrew",
+    "Ledger",
     "Retention",
     "RetentionOptions",
     "RuleEvaluation",
+    "Surroundings",
+    "Trial",
     "WearWatch",
     "no_puts",
+    "try_function",
 ]

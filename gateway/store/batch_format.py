@@ -21,7 +21,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FORMAT_VERSION = 1
+DENSE_VERSION = 1
+SPARSE_VERSION = 2
+"""Bodies that compaction has thinned out: the header says which offsets are left."""
+
 COMPRESSION_LEVEL = 1
 LENGTH_BYTES = 4
 COLUMNS_START = 1 + LENGTH_BYTES
@@ -45,21 +48,29 @@ class BatchCompressor:
         return body
 
 
-def pack(runs: Sequence[Run]) -> bytes:
-    """Lay the runs of one partition out as columns, in order; not compressed yet."""
+Stretch = tuple[int, int]
+"""Consecutive records: where the first lies, counted from the batch's base offset; how many."""
+
+
+def pack(runs: Sequence[Run], kept: Sequence[Stretch] | None = None) -> bytes:
+    """Lay the runs of one partition out as columns, in order; not compressed yet.
+
+    `kept` are the places of the records where they aren't all there any more.
+    """
     numbers: defaultdict[Origin, int] = defaultdict(count().__next__)
     indexes = list(map(numbers.__getitem__, chain.from_iterable([run.origins for run in runs])))
     has_properties = any(run.properties is not None for run in runs)
-    header = orjson.dumps(
-        {
-            "origins": [tuple(origin) for origin in numbers],
-            "runs": [(run.client, run.arrival_ms, len(run.payloads)) for run in runs],
-            "properties": has_properties,
-        }
-    )
+    content: dict[str, Any] = {
+        "origins": [tuple(origin) for origin in numbers],
+        "runs": [(run.client, run.arrival_ms, len(run.payloads)) for run in runs],
+        "properties": has_properties,
+    }
+    if kept is not None:
+        content["kept"] = kept
+    header = orjson.dumps(content)
     payloads = list(chain.from_iterable([run.payloads for run in runs]))
     columns = [
-        bytes((FORMAT_VERSION,)),
+        bytes((DENSE_VERSION if kept is None else SPARSE_VERSION,)),
         len(header).to_bytes(LENGTH_BYTES, "little"),
         header,
         little_endian(array(index_typecode(len(numbers)), indexes)),
@@ -78,6 +89,13 @@ def pack(runs: Sequence[Run]) -> bytes:
     return b"".join(chain(columns, payloads))
 
 
+class Decoded(NamedTuple):
+    """The runs of a body; of a sparse one also where its records lie."""
+
+    runs: list[Run]
+    kept: list[Stretch] | None
+
+
 class Columns(NamedTuple):
     """An unpacked batch, before it is cut into runs."""
 
@@ -87,7 +105,7 @@ class Columns(NamedTuple):
     properties: list[bytes] | None
 
 
-def decode(body: bytes, stream: str, partition: int) -> list[Run]:
+def decode(body: bytes, stream: str, partition: int) -> Decoded:
     """Rebuild the runs of a body; records of one topic and device share one `Origin`.
 
     Raises:
@@ -99,20 +117,27 @@ def decode(body: bytes, stream: str, partition: int) -> list[Run]:
         raise BatchDamaged(f"the batch can't be decoded: {error}") from error
 
 
-def unpack(packed: bytes, stream: str, partition: int) -> list[Run]:
+def unpack(packed: bytes, stream: str, partition: int) -> Decoded:
     """Cut what `pack` returned into runs.
 
     Raises:
         BatchDamaged: a later version, or lengths that don't add up.
         LookupError, TypeError, ValueError: the header is not one of ours.
     """
-    if packed[:1] != bytes((FORMAT_VERSION,)):
-        raise BatchDamaged(f"the batch has format version {packed[:1].hex()}, not {FORMAT_VERSION}")
+    version = packed[0]
+    if version not in (DENSE_VERSION, SPARSE_VERSION):
+        raise BatchDamaged(f"the batch has format version {version}, not 1 or 2")
     header_end = COLUMNS_START + int.from_bytes(packed[1:COLUMNS_START], "little")
     header = orjson.loads(packed[COLUMNS_START:header_end])
     record_count = sum(run_count for _, _, run_count in header["runs"])
     columns = read_columns(packed, header_end, header, record_count)
-    return cut_runs(columns, header["runs"], stream, partition)
+    runs = cut_runs(columns, header["runs"], stream, partition)
+    if version == DENSE_VERSION:
+        return Decoded(runs, None)
+    kept = [(first, count) for first, count in header["kept"]]
+    if sum(count for _, count in kept) != record_count:
+        raise BatchDamaged("the batch doesn't say where its records lie")
+    return Decoded(runs, kept)
 
 
 def read_columns(packed: bytes, start: int, header: dict[str, Any], record_count: int) -> Columns:

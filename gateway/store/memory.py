@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from gateway.clock import Clock, SystemClock
 from gateway.errors import (
     MemberFenced,
     OffsetOutOfRange,
@@ -17,6 +18,7 @@ from gateway.errors import (
     UnknownStream,
 )
 from gateway.events import RecordBatch, Run
+from gateway.store.compaction import LastOffsets, Replacing, check_compacting, check_limits
 from gateway.store.cursors import Cursor, GroupMember, Key, Merged
 from gateway.store.limits import Allowance
 from gateway.store.protocol import (
@@ -68,9 +70,10 @@ class MemoryStore:
     After each batch it skips `hole` offsets, as Kafka does for its own markers.
     """
 
-    def __init__(self, hole: int = 0) -> None:
+    def __init__(self, hole: int = 0, clock: Clock | None = None) -> None:
         self.recent = Recent(RECENT_BYTES_MAX, last_commit_no=0)
         self._hole = hole
+        self._clock = clock or SystemClock()
         self._specs: dict[str, StreamSpec] = {}
         self._logs: dict[Key, Log] = {}
         self._queue: list[Request] = []
@@ -85,7 +88,7 @@ class MemoryStore:
         return Caps(
             shared=False,
             atomic_commit=True,
-            compaction=False,
+            compaction=True,
             time_index=True,
             manage_streams=True,
             record_bytes_max=RECORD_BYTES_MAX,
@@ -102,6 +105,7 @@ class MemoryStore:
             raise StreamMismatch(
                 f"stream {spec.name!r} has {known.partitions} partitions, not {spec.partitions}"
             )
+        check_limits(spec)
         self._specs[spec.name] = spec
         for partition in range(spec.partitions):
             self._logs.setdefault((spec.name, partition), Log())
@@ -277,6 +281,14 @@ class MemoryStore:
                 removed += self._retain_count(spec, spec.retention_count)
         return removed
 
+    async def compact_step(self, stream: str | None = None) -> int:
+        if stream is not None:
+            self._log(stream, 0)
+            check_compacting(self._specs[stream])
+        names = self._specs if stream is None else [stream]
+        keys = [key for key in self._logs if key[0] in names]
+        return sum(self._compact(self._logs[key], self._specs[key[0]]) for key in keys)
+
     async def close(self) -> None:
         self._commit()
         self._is_closed = True
@@ -320,6 +332,19 @@ class MemoryStore:
             log.start_offset = log.batches[0].base_offset if log.batches else log.end_offset
             removed += 1
         return removed
+
+    def _compact(self, log: Log, spec: StreamSpec) -> int:
+        """Remove what later records replace; return how many records went."""
+        if spec.compact_by is None:
+            return 0
+        last = LastOffsets(spec.compact_by)
+        for batch in log.batches:
+            last.add(batch)
+        before_ms = self._clock.now_ms() - spec.tombstones_ms
+        replacing = Replacing(spec.compact_by, last.offsets, before_ms)
+        count = sum(batch.count for batch in log.batches)
+        log.batches = replacing.thin(log.batches)
+        return count - sum(batch.count for batch in log.batches)
 
     def _commit(self) -> None:
         requests, self._queue = self._queue, []

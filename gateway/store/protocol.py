@@ -15,6 +15,9 @@ Durability = Literal["fsync", "os", "memory"]
 Behind = Literal["block", "drop", "alert"]
 """What becomes of records that exceed a limit before a live consumer group has read them."""
 
+CompactBy = Literal["device", "topic"]
+"""Of what a compacting stream keeps the last record."""
+
 Start = Literal["earliest", "latest"] | Mapping[tuple[str, int], int]
 """Where a reader begins: at an end of the log, or at an offset for each (stream, partition)."""
 
@@ -40,7 +43,9 @@ class StreamSpec:
     A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the
     kernel had not written at a power cut; `memory` everything since the last clean stop. `behind`:
     `block` keeps what a live group has not read, `drop` removes it and the group gets a gap, and
-    `alert` does as `drop`, but warns some minutes before.
+    `alert` does as `drop`, but warns some minutes before. With `compact_by`, records that a later
+    one of the same key replaces are removed in time; an empty payload removes its key, and is
+    itself removed after `tombstones_ms`. Only age may limit such a stream, too.
     """
 
     name: str
@@ -50,6 +55,8 @@ class StreamSpec:
     retention_bytes: int | None = None
     retention_count: int | None = None
     behind: Behind = "drop"
+    compact_by: CompactBy | None = None
+    tombstones_ms: int = DAY_MS
 
 
 class Put(NamedTuple):
@@ -355,6 +362,18 @@ class StreamStore(StreamReader, Protocol):
         """Remove a few of the oldest batches that exceed their stream's limits; return how many.
 
         Call it from time to time, and again at leisure while it returns more than 0.
+        """
+        ...
+
+    async def compact_step(self, stream: str | None = None) -> int:
+        """Look at a few batches of streams that compact; return how many, 0 when all is done.
+
+        Call it again while it returns more than 0. Without a stream, partitions are compacted when
+        what is new in them is as much as what was kept; with one, whatever is new in it.
+
+        Raises:
+            UnknownStream: no such stream.
+            StreamInvalid: that stream doesn't compact.
         """
         ...
 

@@ -25,6 +25,7 @@ from gateway.errors import (
     StoreError,
     StoreFull,
     StoreUnavailable,
+    StreamInvalid,
     UnknownStream,
 )
 from gateway.store.cursors import Key
@@ -44,6 +45,7 @@ ERRORS = {
         StoreError,
         StoreFull,
         StoreUnavailable,
+        StreamInvalid,
         UnknownStream,
     )
 }

@@ -76,6 +76,7 @@ class DeskHost:
             "nack": self._nack,
             "extend": self._extend,
             "redrive": self._redrive,
+            "compact": self._store.compact_step,
             "yield": self._yield,
             "change": self._change,
             "ask": self._ask,

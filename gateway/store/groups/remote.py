@@ -128,6 +128,10 @@ class RemoteDesk:
         """Put dead letters back; see `gateway.store.groups.redrive`."""
         return Redriven(*await self._call("redrive", *wish))
 
+    async def compact_step(self, stream: str) -> int:
+        """Do as `StreamStore.compact_step`, in the process that writes the log."""
+        return int(await self._call("compact", stream))
+
     async def change(self, changes: Sequence[Change]) -> None:
         """Do as `TableDesk.change`, in the process that writes the log."""
         await self._call("change", changes)

@@ -19,7 +19,7 @@ from gateway.store.sqlite.schema import FENCE_SPAN
 
 STREAMS_SQL = (
     "SELECT name, partitions, durability, retention_age_ms, retention_bytes, retention_count, "
-    "behind FROM streams ORDER BY name"
+    "behind, compact_by, tombstones_ms FROM streams ORDER BY name"
 )
 COMMIT_NO_SQL = """
     SELECT max(coalesce((SELECT max(id) FROM batches), 0) >> 9,

@@ -28,20 +28,27 @@ class Reading:
         key = planned.key
         self._lose(key, min(planned.base_offset, planned.log_start_offset), "removed")
         self._lose(key, planned.base_offset, "damaged")
+        if row is None:
+            self._lose(key, planned.next_offset, "removed")
+            return True
         try:
-            batch = None if row is None else decode_row(row, *key)
+            batches = decode_row(row, *key)
         except BatchDamaged:
             self._lose(key, planned.next_offset, "damaged")
             return True
-        fresh = None if batch is None else part_from(batch, self._positions[key])
-        if fresh is None:
-            self._lose(key, planned.next_offset, "removed")
-            return True
-        taken = self._allowance.take(fresh)
-        if taken is not None:
-            self._found.append(taken)
-            self._positions[key] = taken.next_offset
-        return taken is fresh
+        for batch in batches:
+            fresh = part_from(batch, self._positions[key])
+            if fresh is None:
+                continue
+            taken = self._allowance.take(fresh)
+            if taken is not None:
+                self._found.append(taken)
+                self._positions[key] = taken.next_offset
+            if taken is not fresh:
+                return False
+        # What compaction took out of it is nobody's loss.
+        self._positions[key] = max(self._positions[key], row.base_offset + row.record_count)
+        return True
 
     def merged(self, complete_to: int, *, has_more: bool) -> Merged:
         """What came out of it."""

@@ -15,6 +15,7 @@ from gateway.store.limits import Allowance
 from gateway.store.sqlite.schema import FENCE_SPAN
 
 ROWS_LOADED_MAX = 512
+RECORD_BODY_BYTES = 2
 
 
 class PlannedBatch(NamedTuple):
@@ -155,6 +156,7 @@ def choose(planned: Sequence[PlannedBatch], allowance: Allowance) -> list[Planne
         if chosen and (records <= 0 or left_bytes <= 0):
             break
         chosen.append(batch)
-        records -= batch.fresh_count
+        # Compaction may have left few of a batch's records; so many don't fit into so few bytes.
+        records -= min(batch.fresh_count, max(batch.body_bytes // RECORD_BODY_BYTES, 1))
         left_bytes -= batch.payload_bytes
     return chosen

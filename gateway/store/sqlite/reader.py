@@ -42,12 +42,13 @@ from gateway.store.sqlite.schema import FENCE_SPAN, FORMAT_VERSION, commit_no_of
 
 RECORDS_DECODED_AT_ONCE = 4000
 POLL_PAUSE_S = 0.1
+PLANS_MAX = 3
 RECORD_BYTES_MAX = 256 << 20
 
 CAPS = Caps(
     shared=False,
     atomic_commit=True,
-    compaction=False,
+    compaction=True,
     time_index=True,
     manage_streams=True,
     record_bytes_max=RECORD_BYTES_MAX,
@@ -156,7 +157,12 @@ class SqliteReader:
     ) -> Chunk:
         key = (stream, partition)
         await self._number(key)
-        merged = await self.read_merged({key: offset}, Allowance(records_max, bytes_max))
+        allowance = Allowance(records_max, bytes_max)
+        merged = await self.read_merged({key: offset}, allowance)
+        while merged.has_more and not merged.batches:
+            # Whole batches may hold nothing any more.
+            further = await self.read_merged(merged.positions, allowance)
+            merged = further._replace(gaps=[*merged.gaps, *further.gaps])
         if not merged.batches or merged.gaps:
             bounds = await self.bounds(stream, partition)
             if not bounds.log_start_offset <= offset <= bounds.log_end_offset:
@@ -179,9 +185,13 @@ class SqliteReader:
         low, high = await self.bounds(stream, partition)
         parameters = {"low": low, "high": high, "time_ms": time_ms, "number": number}
         ((position,),) = await self._connection.fetchall(MOMENT_SQL, parameters)
-        plan = await self._plan({key: position})
-        found = next((batch for batch in plan.batches if batch.last_ms >= time_ms), None)
-        return None if found is None else await self._offset_within(found, time_ms)
+        plan = await self.plan({key: position})
+        for batch in plan.batches:
+            if batch.last_ms >= time_ms:
+                offset = await self._offset_within(batch, time_ms)
+                if offset is not None:
+                    return offset
+        return None
 
     async def entry(self, table: str, key: str) -> bytes | None:
         rows = await self._connection.fetchall(ENTRY_SQL, (table, key))
@@ -220,7 +230,7 @@ class SqliteReader:
         _, _, _, end_offset, _, log_bytes = (
             await self._connection.fetchall(EXTENT_SQL, (number,))
         )[0]
-        plan = await self._plan({key: offset})
+        plan = await self.plan({key: offset})
         if end_offset is None or not plan.batches:
             return Unread(0, 0, None)
         rows = await self._connection.fetchall(BEGINNING_SQL, (plan.batches[0].id,))
@@ -248,9 +258,7 @@ class SqliteReader:
 
     async def read_merged(self, positions: Mapping[Key, int], allowance: Allowance) -> Merged:
         known_commit_no = self.known_commit_no
-        plan = await self._plan(positions)
-        chosen = choose(plan.batches, allowance)
-        rows = await self._load([batch.id for batch in chosen])
+        plan, chosen, rows = await self._find(positions, allowance)
         reading = Reading(positions, allowance)
         decoded_count = 0
         for batch in chosen:
@@ -265,7 +273,21 @@ class SqliteReader:
             return reading.merged(last_commit_no - 1, has_more=True)
         return reading.merged(max(known_commit_no, last_commit_no), has_more=False)
 
-    async def _plan(self, positions: Mapping[Key, int]) -> Plan:
+    async def _find(
+        self, positions: Mapping[Key, int], allowance: Allowance
+    ) -> tuple[Plan, list[PlannedBatch], dict[int, BatchRow]]:
+        """Plan and load; again when what was planned has been moved meanwhile."""
+        tries = 0
+        while True:
+            tries += 1
+            plan = await self.plan(positions)
+            chosen = choose(plan.batches, allowance)
+            rows = await self.load([batch.id for batch in chosen])
+            if len(rows) == len(chosen) or tries == PLANS_MAX:
+                return plan, chosen, rows
+
+    async def plan(self, positions: Mapping[Key, int]) -> Plan:
+        """Which batches come next at some offsets, in merge order."""
         numbered = {await self._number(key): (key, positions[key]) for key in positions}
         if not numbered:
             return Plan([], has_more=False)
@@ -275,18 +297,23 @@ class SqliteReader:
         rows = await self._connection.fetchall(windows_sql(len(numbered)), parameters)
         return build_plan(rows, numbered)
 
-    async def _load(self, ids: Sequence[int]) -> dict[int, BatchRow]:
+    async def load(self, ids: Sequence[int]) -> dict[int, BatchRow]:
+        """The rows of these batches, as far as they are still there."""
         rows = await self._connection.fetchall(load_sql(len(ids)), ids) if ids else []
         return {row[0]: BatchRow(*row) for row in rows}
 
-    async def _offset_within(self, found: PlannedBatch, time_ms: int) -> int:
-        """The first offset at `time_ms` or later in a batch that holds one."""
-        rows = await self._load([found.id])
+    async def _offset_within(self, found: PlannedBatch, time_ms: int) -> int | None:
+        """The first offset at `time_ms` or later in a batch; None when it has none any more."""
+        rows = await self.load([found.id])
         try:
-            batch = decode_row(rows[found.id], *found.key)
+            batches = decode_row(rows[found.id], *found.key)
         except (BatchDamaged, KeyError):
             return found.base_offset
-        return found.base_offset + sum(len(run) for run in batch.runs if run.arrival_ms < time_ms)
+        for batch in batches:
+            if batch.count and batch.last_arrival_ms >= time_ms:
+                earlier = sum(len(run) for run in batch.runs if run.arrival_ms < time_ms)
+                return batch.base_offset + earlier
+        return None
 
     async def _extent(self, key: Key) -> Extent:
         number = await self._number(key)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.events import RecordBatch
-from gateway.store.batch_format import BatchDamaged, decode
+from gateway.store.batch_format import BatchDamaged, Stretch, decode
 from gateway.store.sqlite.schema import commit_no_of
 
 CHECKED_COLUMNS = struct.Struct("<8q")
@@ -49,16 +50,39 @@ def is_intact(row: BatchRow) -> bool:
         return False
 
 
-def decode_row(row: BatchRow, stream: str, partition: int) -> RecordBatch:
-    """Rebuild the batch that a row holds.
+def decode_row(row: BatchRow, stream: str, partition: int) -> list[RecordBatch]:
+    """Rebuild the batch that a row holds; several where compaction has left holes in it.
 
     Raises:
         BatchDamaged: the checksum or the body is not what was written.
     """
     if not is_intact(row):
         raise BatchDamaged(f"batch {row.id} doesn't match its checksum")
-    runs = decode(row.body, stream, partition)
+    runs, kept = decode(row.body, stream, partition)
     batch = RecordBatch(stream, partition, row.base_offset, commit_no_of(row.id), runs)
+    if kept is not None:
+        return spread(batch, kept, row)
     if batch.count != row.record_count:
         raise BatchDamaged(f"batch {row.id} has {batch.count} records, not {row.record_count}")
-    return batch
+    return [batch]
+
+
+def spread(packed: RecordBatch, kept: Sequence[Stretch], row: BatchRow) -> list[RecordBatch]:
+    """Put the records of a sparse batch, which lie close together in it, where they belong.
+
+    Raises:
+        BatchDamaged: their places aren't in the row, or not in order.
+    """
+    found = []
+    position = start = row.base_offset
+    for first, count in kept:
+        base_offset = row.base_offset + first
+        if base_offset < position or count < 1:
+            raise BatchDamaged(f"batch {row.id} has records out of place")
+        part = packed.slice(start, start + count)
+        found.append(replace(part, base_offset=base_offset))
+        start += count
+        position = base_offset + count
+    if position > row.base_offset + row.record_count:
+        raise BatchDamaged(f"batch {row.id} has records beyond its end")
+    return found

@@ -81,6 +81,16 @@ MIGRATIONS = (
     """
     ALTER TABLE streams ADD COLUMN behind TEXT NOT NULL DEFAULT 'drop';
     """,
+    """
+    ALTER TABLE streams ADD COLUMN compact_by TEXT;
+    ALTER TABLE streams ADD COLUMN tombstones_ms INTEGER NOT NULL DEFAULT 86400000;
+    """,
+    """
+    ALTER TABLE group_offsets ADD COLUMN since_offset INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE group_offsets ADD COLUMN passed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE group_offsets ADD COLUMN returned INTEGER NOT NULL DEFAULT 0;
+    UPDATE group_offsets SET since_offset = committed_offset;
+    """,
 )
 """Scripts that lead from each format to the next; `user_version` counts those applied."""
 

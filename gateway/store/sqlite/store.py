@@ -17,6 +17,7 @@ from gateway.errors import (
     StreamMismatch,
 )
 from gateway.events import Run
+from gateway.store.compaction import check_compacting, check_limits
 from gateway.store.cursors import Cursor, GroupMember, Key
 from gateway.store.liveness import Liveness
 from gateway.store.options import StoreOptions
@@ -34,6 +35,7 @@ from gateway.store.protocol import (
 from gateway.store.recent import Recent
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.committer import Committer
+from gateway.store.sqlite.compactor import Compactor
 from gateway.store.sqlite.damage import mend
 from gateway.store.sqlite.drafts import Statement
 from gateway.store.sqlite.group import GroupCommit, GroupFence, forget, submit
@@ -54,13 +56,15 @@ PARTITIONS_TOTAL_MAX = 400
 STREAM_NAME_BYTES_MAX = 200
 
 STREAM_SQL = """
-    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET
         durability = excluded.durability,
         retention_age_ms = excluded.retention_age_ms,
         retention_bytes = excluded.retention_bytes,
         retention_count = excluded.retention_count,
-        behind = excluded.behind
+        behind = excluded.behind,
+        compact_by = excluded.compact_by,
+        tombstones_ms = excluded.tombstones_ms
 """
 PARTITION_SQL = """
     INSERT INTO partitions (number, stream, partition, log_start_offset) VALUES (?, ?, ?, ?)
@@ -84,6 +88,7 @@ class SqliteStore(SqliteReader):
         self._lock = lock
         # Changes that are decided by looking at the catalog first, one at a time.
         self._deciding = asyncio.Lock()
+        self._compactor = Compactor(self, clock)
 
     @classmethod
     async def start(cls, options: StoreOptions, clock: Clock) -> SqliteStore:
@@ -229,6 +234,19 @@ class SqliteStore(SqliteReader):
                 await self._committer.submit((), statements, partial(apply_removal, batches))
             return len(batches)
 
+    async def compact_step(self, stream: str | None = None) -> int:
+        specs = list(await self.streams())
+        if stream is not None:
+            self._committer.catalog.of_streams([stream])
+            specs = [self._committer.catalog.specs[stream]]
+            check_compacting(specs[0])
+        async with self._deciding:
+            return await self._compactor.step(specs, is_forced=stream is not None)
+
+    async def change(self, statements: Sequence[Statement]) -> None:
+        """Make changes of batches that are there already durable, all of them or none."""
+        await self._committer.submit((), statements, is_urgent=False)
+
     async def close(self) -> None:
         # Readers first: the last connection to close moves the WAL into the main file.
         await super().close()
@@ -258,7 +276,7 @@ class SqliteStore(SqliteReader):
 
     async def _excess(self, spec: StreamSpec) -> list[PlannedBatch]:
         positions = self._positions([spec.name], "earliest")
-        plan = await self._plan(positions)
+        plan = await self.plan(positions)
         extents = await self.extents(spec.name)
         floors: Mapping[Key, int] = {}
         if spec.behind == "block":
@@ -286,6 +304,7 @@ def check_spec(spec: StreamSpec) -> None:
         raise StreamInvalid(
             f"stream {name!r} can't have {spec.partitions} partitions; use 1 to {PARTITIONS_MAX}"
         )
+    check_limits(spec)
     if spec.durability not in CAPS.durabilities:
         raise StreamInvalid(
             f"stream {name!r} can't have durability {spec.durability!r}; "
@@ -323,6 +342,8 @@ def ensure_statements(spec: StreamSpec, created: Sequence[PartitionState]) -> li
         spec.retention_bytes,
         spec.retention_count,
         spec.behind,
+        spec.compact_by,
+        spec.tombstones_ms,
     )
     statements: list[Statement] = [(STREAM_SQL, [row])]
     if created:

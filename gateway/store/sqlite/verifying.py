@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,12 +24,18 @@ from gateway.events import RecordBatch
 from gateway.store.batch_format import BatchDamaged
 from gateway.store.cursors import Key
 from gateway.store.sqlite.damage import find_in_layout
+from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
 from gateway.store.sqlite.schema import DATABASE_NAME, FENCE_SPAN
+from gateway.store.sqlite.stretches import Stretch, merged, uncovered
 
 FAULTS_SHOWN_MAX = 1000
 REPORTS_SQL = "SELECT value FROM entries WHERE table_name = 'damage' ORDER BY key"
 OFFSETS_SQL = "SELECT group_name, stream, partition, committed_offset FROM group_offsets"
+COUNTS_SQL = """
+    SELECT group_name, stream, partition, since_offset, passed, returned, committed_offset
+    FROM group_offsets ORDER BY group_name, stream, partition
+"""
 
 
 @dataclass(slots=True)
@@ -42,9 +49,12 @@ class PartitionCheck:
     head_id: int
     next_offset: int
     records: int = 0
+    compacted: int = 0
     last_ms: int = 0
     fence_id: int | None = None
-    gaps: list[tuple[int, int]] = field(default_factory=list)
+    gaps: list[Stretch] = field(default_factory=list)
+    ahead: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of each offset at which a group stands: the records from it on, and those compacted."""
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
 
@@ -102,21 +112,25 @@ def verify(data_dir: Path) -> Verdict:
         StoreUnavailable: there is no log.
         StoreError: it can't be read at all, or is not ours.
     """
-    path = data_dir / DATABASE_NAME
+    with closing(connect_snapshot(data_dir / DATABASE_NAME)) as connection:
+        return examine(connection)
+
+
+def examine(connection: sqlite3.Connection) -> Verdict:
+    """Do as `verify` in the snapshot of a connection, which stays open."""
     verdict = Verdict()
     try:
-        with closing(connect_snapshot(path)) as connection:
-            connection.execute("BEGIN")
-            verdict.reports = [orjson.loads(row[0]) for row in connection.execute(REPORTS_SQL)]
-            for (line,) in connection.execute("PRAGMA integrity_check"):
-                if line != "ok":
-                    verdict.fault(f"database: {line}")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            for finding in find_in_layout(connection, version):
-                verdict.fault(f"catalogue: {finding}")
-            check_batches(connection, verdict)
-            check_gaps(verdict)
-            check_groups(connection, verdict)
+        connection.execute("BEGIN")
+        verdict.reports = [orjson.loads(row[0]) for row in connection.execute(REPORTS_SQL)]
+        for (line,) in connection.execute("PRAGMA integrity_check"):
+            if line != "ok":
+                verdict.fault(f"database: {line}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for finding in find_in_layout(connection, version):
+            verdict.fault(f"catalogue: {finding}")
+        check_batches(connection, verdict)
+        check_gaps(verdict)
+        check_groups(connection, verdict)
     except sqlite3.Error as error:
         verdict.fault(f"database: {error}")
     return verdict
@@ -144,6 +158,9 @@ def check_batches(connection: sqlite3.Connection, verdict: Verdict) -> None:
     ):
         own = PartitionCheck(stream, partition, number, start, head_id, start)
         by_number[number] = verdict.partitions[stream, partition] = own
+    for _, stream, partition, offset in connection.execute(OFFSETS_SQL):
+        if (stream, partition) in verdict.partitions:
+            verdict.partitions[stream, partition].ahead[offset] = (0, 0)
     for columns in connection.execute(f"SELECT {COLUMNS} FROM batches ORDER BY id"):  # noqa: S608 - names
         row = BatchRow(*columns)
         verdict.batch_count += 1
@@ -152,13 +169,13 @@ def check_batches(connection: sqlite3.Connection, verdict: Verdict) -> None:
             verdict.fault(f"batch {row.id}: no partition has number {row.partition_number!r}")
             continue
         try:
-            batch = decode_row(row, check.stream, check.partition)
+            batches = decode_row(row, check.stream, check.partition)
         except BatchDamaged as error:
             verdict.fault(f"{check.stream}/{check.partition}: {error}")
             continue
         for complaint in check_place(row, check):
             verdict.fault(f"{check.stream}/{check.partition}: batch {row.id} {complaint}")
-        take(batch, row, check)
+        take(batches, row, check)
 
 
 def check_place(row: BatchRow, check: PartitionCheck) -> Iterator[str]:
@@ -177,12 +194,15 @@ def check_place(row: BatchRow, check: PartitionCheck) -> Iterator[str]:
         check.fence_id = row.id
 
 
-def take(batch: RecordBatch, row: BatchRow, check: PartitionCheck) -> None:
-    """Count a batch, and add its records to the hash."""
-    check.records += batch.count
+def take(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCheck) -> None:
+    """Count what a row holds, and add its records to the hash."""
+    count = sum(batch.count for batch in batches)
+    check.records += count
+    check.compacted += row.record_count - count
+    note_ahead(batches, row, check)
     check.next_offset = max(check.next_offset, row.base_offset + row.record_count)
     check.last_ms = max(check.last_ms, row.last_ms)
-    for record in batch.records():
+    for record in chain.from_iterable(batch.records() for batch in batches):
         for part in (
             b"%d %d %d" % (record.offset, record.arrival_ms, record.flags),
             record.topic.encode(),
@@ -194,22 +214,62 @@ def take(batch: RecordBatch, row: BatchRow, check: PartitionCheck) -> None:
             check.digest.update(len(part).to_bytes(4, "big") + part)
 
 
+def note_ahead(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCheck) -> None:
+    """Count what a row holds for each group that stands before its end."""
+    end_offset = row.base_offset + row.record_count
+    for offset, (stored, compacted) in check.ahead.items():
+        if offset < end_offset:
+            count = sum(
+                max(own.base_offset + own.count - max(own.base_offset, offset), 0)
+                for own in batches
+            )
+            span = end_offset - max(row.base_offset, offset)
+            check.ahead[offset] = (stored + count, compacted + span - count)
+
+
 def check_gaps(verdict: Verdict) -> None:
     """See that every hole in the offsets is one that an earlier report of damage has named."""
-    reported: defaultdict[Key, list[tuple[int, int]]] = defaultdict(list)
-    for report in verdict.reports:
-        for gap in report.get("gaps", ()):
-            stretch = (gap["start_offset"], gap["stop_offset"])
-            reported[gap["stream"], gap["partition"]].append(stretch)
+    known = reported(verdict.reports)
     for key, own in verdict.partitions.items():
-        for start, stop in own.gaps:
-            if not any(a <= start and stop <= b for a, b in reported[key]):
+        named = merged(known[key].lost + known[key].jumps)
+        for gap in own.gaps:
+            for start, stop in uncovered(*gap, named):
                 verdict.fault(f"{key[0]}/{key[1]}: offsets {start} to {stop - 1} are missing")
 
 
+class Reported(NamedTuple):
+    """What reports of damage have named of one partition: records lost, and offsets left out."""
+
+    lost: list[Stretch]
+    jumps: list[Stretch]
+
+
+def reported(reports: Sequence[dict[str, Any]]) -> defaultdict[Key, Reported]:
+    """The offsets that each partition has given up."""
+    found: defaultdict[Key, Reported] = defaultdict(lambda: Reported([], []))
+    for report in reports:
+        for gap in report.get("gaps", ()):
+            own = found[gap["stream"], gap["partition"]]
+            stretch = (gap["start_offset"], gap["stop_offset"])
+            # Reports of before that was noted: nothing else is as wide.
+            is_jump = gap.get("is_jump", stretch[1] - stretch[0] >= RECORDS_LOST_MAX)
+            (own.jumps if is_jump else own.lost).append(stretch)
+    for key, own in found.items():
+        jumps = merged(own.jumps)
+        lost = [rest for stretch in merged(own.lost) for rest in uncovered(*stretch, jumps)]
+        found[key] = Reported(lost, jumps)
+    return found
+
+
 def check_groups(connection: sqlite3.Connection, verdict: Verdict) -> None:
-    """See that no group has committed more than there is."""
-    for group, stream, partition, offset in connection.execute(OFFSETS_SQL):
+    """See that no group has committed more than there is, or than it has passed."""
+    for group, stream, partition, since, passed, returned, offset in connection.execute(COUNTS_SQL):
+        counted = since + passed - returned
+        if counted != offset:
+            verdict.fault(
+                f"group {group!r}: {stream}/{partition} has offset {offset}, but its counts "
+                f"lead to {counted}: since {since}, passed {passed}, returned {returned}"
+            )
         own = verdict.partitions.get((stream, partition))
         if own is None:
             verdict.fault(f"group {group!r}: {stream}/{partition} doesn't exist")

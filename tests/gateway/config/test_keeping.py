@@ -32,6 +32,28 @@ def test_everything_reaches_the_stream(load):
     )
 
 
+def test_a_stream_that_compacts_is_kept_for_ever_unless_it_has_an_age(load):
+    spec = load("compact: {by: topic}")
+    assert (spec.compact_by, spec.tombstones_ms, spec.retention_age_ms) == ("topic", DAY_MS, None)
+    spec = load("compact: {by: device, tombstones: 1h}, retention: {age: 30d}")
+    assert (spec.compact_by, spec.tombstones_ms) == ("device", 3_600_000)
+    assert spec.retention_age_ms == 30 * DAY_MS
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("compact: {by: colour}", "'colour'"),
+        ("compact: {}", "'by'"),
+        ("compact: {by: topic}, retention: {size: 1MiB}", "only be limited by age"),
+        ("compact: {by: topic}, retention: {count: 5}", "only be limited by age"),
+    ],
+)
+def test_compaction_that_can_not_be_is_refused(load, text, complaint):
+    with pytest.raises(DocumentInvalid, match=complaint):
+        load(text)
+
+
 @pytest.mark.parametrize("text", ["retention: forever", "retention: {age: forever}"])
 def test_a_stream_can_be_kept_for_ever(load, text):
     spec = load(text)

@@ -4,6 +4,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "tests.gateway.store.building",
+    "tests.gateway.store.compaction_contract",
     "tests.gateway.store.group_contract",
     "tests.gateway.store.log_contract",
     "tests.gateway.store.reader_contract",

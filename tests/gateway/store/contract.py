@@ -9,13 +9,14 @@ import pytest
 
 from gateway.store import StreamSpec, StreamStore
 from tests.gateway.store.building import STREAM
+from tests.gateway.store.compaction_contract import CompactionContract
 from tests.gateway.store.group_contract import WorkContract
 from tests.gateway.store.log_contract import LogContract
 from tests.gateway.store.reader_contract import ReaderContract
 from tests.gateway.store.state_contract import StateContract
 
 
-class StoreContract(LogContract, ReaderContract, StateContract, WorkContract):
+class StoreContract(LogContract, ReaderContract, StateContract, WorkContract, CompactionContract):
     """Subclasses bring a fixture `store`: an open engine without streams, closed afterwards."""
 
     @pytest.fixture

@@ -44,24 +44,24 @@ def a_batch(count=3, origin_count=2):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(runs(), min_size=1, max_size=4))
 def test_what_is_encoded_comes_back(batch):
-    assert decode(encode(batch), "telemetry", 3) == batch
+    assert decode(encode(batch), "telemetry", 3) == (batch, None)
 
 
 @pytest.mark.parametrize("origin_count", [1, 256, 257, 65_537])
 def test_any_number_of_origins_comes_back(origin_count):
     batch = a_batch(origin_count + 1, origin_count)
-    assert decode(encode(batch), "telemetry", 0) == batch
+    assert decode(encode(batch), "telemetry", 0) == (batch, None)
 
 
 def test_records_of_one_origin_share_it():
-    decoded = decode(encode(a_batch(4, 2)), "telemetry", 0)[0]
+    decoded = decode(encode(a_batch(4, 2)), "telemetry", 0).runs[0]
     assert decoded.origins[0] is decoded.origins[2]
 
 
 def test_properties_of_a_run_without_any_are_none():
     with_own, without = a_batch(1)[0], a_batch(2)[0]
     with_own.properties = [b"\x01\x01"]
-    decoded = decode(encode([with_own, without]), "telemetry", 0)
+    decoded = decode(encode([with_own, without]), "telemetry", 0).runs
     assert [run.properties for run in decoded] == [[b"\x01\x01"], None]
 
 
@@ -114,9 +114,17 @@ def test_bytes_of_any_kind_are_only_ever_damaged(junk):
 
 
 def test_a_later_version_is_refused_by_its_number():
-    body = BatchCompressor().compress(b"\x02" + pack(a_batch())[1:])
-    with pytest.raises(BatchDamaged, match="version 02"):
+    body = BatchCompressor().compress(b"\x03" + pack(a_batch())[1:])
+    with pytest.raises(BatchDamaged, match="version 3, not 1 or 2"):
         decode(body, "telemetry", 0)
+
+
+def test_a_sparse_batch_says_where_its_records_lie():
+    packed = pack(a_batch(3), [(2, 1), (7, 2)])
+    assert packed[0] == 2
+    assert unpack(packed, "telemetry", 0) == (a_batch(3), [(2, 1), (7, 2)])
+    with pytest.raises(BatchDamaged, match="where its records lie"):
+        unpack(pack(a_batch(3), [(2, 1)]), "telemetry", 0)
 
 
 def test_columns_are_little_endian_on_every_machine(monkeypatch):

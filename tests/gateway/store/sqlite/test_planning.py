@@ -20,9 +20,9 @@ KEY = (STREAM, 0)
 OTHER = (STREAM, 1)
 
 
-def a_row(commit_no, base_offset, count=10, *, number=1, has_more=0):
+def a_row(commit_no, base_offset, count=10, *, number=1, has_more=0, body_bytes=100):
     place = batch_id(commit_no, number)
-    return WindowRow(place, number, base_offset, count, count, 0, 5, 0, has_more)
+    return WindowRow(place, number, base_offset, count, count, 0, body_bytes, 0, has_more)
 
 
 def plan(position, *rows):

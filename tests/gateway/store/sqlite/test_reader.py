@@ -181,7 +181,7 @@ async def test_a_batch_that_goes_while_it_is_looked_up_is_no_error(store, monkey
     async def load_nothing(ids):
         return {}
 
-    monkeypatch.setattr(store, "_load", load_nothing)
+    monkeypatch.setattr(store, "load", load_nothing)
     assert await store.offset_at(STREAM, 0, 0) == 0
 
 

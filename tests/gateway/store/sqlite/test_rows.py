@@ -15,7 +15,7 @@ def a_row(**changes):
 
 
 def test_a_row_becomes_the_batch_it_was():
-    batch = decode_row(a_row(), STREAM, 0)
+    (batch,) = decode_row(a_row(), STREAM, 0)
     assert (batch.base_offset, batch.commit_no, batch.count) == (40, 7, 3)
     assert payloads_of([batch]) == [b"0", b"1", b"2"]
 
@@ -47,3 +47,15 @@ def test_a_row_that_counts_wrongly_is_damaged():
     columns = (*row[:3], 4, *row[4:8])
     with pytest.raises(BatchDamaged, match="has 3 records, not 4"):
         decode_row(BatchRow(*columns, 1, checksum_of(columns, row.body), row.body), STREAM, 0)
+
+
+@pytest.mark.parametrize(
+    ("kept", "cause"),
+    [([(2, 1), (1, 1)], "out of place"), ([(0, 0), (1, 2)], "out of place"), ([(9, 2)], "beyond")],
+)
+def test_places_that_can_not_be_are_damage(kept, cause):
+    body = BatchCompressor().compress(pack([numbered(0, 2)], kept))
+    columns = (*a_row()[:3], 10, *a_row()[4:8])
+    row = BatchRow(*columns, 1, checksum_of(columns, body), body)
+    with pytest.raises(BatchDamaged, match=cause):
+        decode_row(row, STREAM, 0)

@@ -56,6 +56,8 @@ def test_names_are_for_ever(database):
             "retention_bytes",
             "retention_count",
             "behind",
+            "compact_by",
+            "tombstones_ms",
         ],
         "partitions": [
             "number",
@@ -80,7 +82,15 @@ def test_names_are_for_ever(database):
         ],
         "entries": ["table_name", "key", "value"],
         "groups": ["name", "generation"],
-        "group_offsets": ["group_name", "stream", "partition", "committed_offset"],
+        "group_offsets": [
+            "group_name",
+            "stream",
+            "partition",
+            "committed_offset",
+            "since_offset",
+            "passed",
+            "returned",
+        ],
     }
     assert columns_of(database, "batches") == list(BatchRow._fields)
     indexes = database.execute(
