@@ -27,6 +27,7 @@ from gateway.rules.folds import (
     Sum,
 )
 from gateway.rules.moments import MONOIDS, Delta, First, Last, Spread
+from gateway.rules.sketches import DistinctSketch, PercentileSketch
 from gateway.rules.spec import AggregateSpec
 from gateway.rules.tops import RunningTop, Top
 from gateway.rules.values import UNKNOWN, Value
@@ -89,6 +90,11 @@ ACCUMULATORS: dict[str, Callable[[float], Accumulator]] = {
     "delta": lambda _: RunningMonoid(Delta()),
     "topk": RunningTop,
 }
+SKETCHES: dict[str, Callable[[float], Accumulator]] = {
+    "median": lambda _: PercentileSketch(50),
+    "percentile": PercentileSketch,
+    "distinct": DistinctSketch,
+}
 ANY_VALUE = frozenset({"count", "first", "last", "list", "distinct"})
 TRUTH_VALUE = frozenset({"duration_true"})
 
@@ -105,7 +111,7 @@ def build_accumulator(spec: AggregateSpec) -> Accumulator | None:
     """The same for windows that only grow; None when the aggregate needs its samples."""
     if spec.function in MONOIDS:
         return RunningMonoid(MONOIDS[spec.function](spec.parameter or 0.0))
-    build = ACCUMULATORS.get(spec.function)
+    build = (SKETCHES if spec.is_sketch else ACCUMULATORS).get(spec.function)
     return build(spec.parameter or 0.0) if build is not None else None
 
 
