@@ -20,8 +20,14 @@ def presence(runs):
     return Presence(runs.extend, ManualClock(10**12))
 
 
-def connection(reason=""):
-    return SimpleNamespace(host="h", session=SimpleNamespace(end_reason=reason))
+class Connection:
+    host = "h"
+
+    def __init__(self, reason=""):
+        self.session = SimpleNamespace(end_reason=reason)
+
+
+connection = Connection
 
 
 def said(runs):
@@ -32,8 +38,7 @@ def said(runs):
 
 
 def test_the_first_client_comes_and_the_last_leaves(presence, runs):
-    first, second, stranger = SimpleNamespace(), connection("it left"), connection()
-    first = connection()
+    first, second, stranger = connection(), connection("it left"), connection()
     presence.enter(first, "p", "p")
     presence.enter(second, "p", "p/2")
     presence.leave(first)
