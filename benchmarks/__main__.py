@@ -28,6 +28,7 @@ SCENARIOS = {
     "drain": "benchmarks.drain",
     "store": "benchmarks.store",
     "rules": "benchmarks.rules",
+    "windows": "benchmarks.windows",
     "nab": "benchmarks.nab",
 }
 BUILD = Path(__file__).parent.parent / "build"

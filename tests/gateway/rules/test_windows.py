@@ -199,6 +199,24 @@ def test_a_full_window_lets_its_oldest_sample_go():
     assert plan.cut_samples == 2
 
 
+@pytest.mark.parametrize("every", [10_000, 4_000])
+def test_one_millisecond_turns_our_edges_into_those_of_stream_analytics(every):
+    """Azure Stream Analytics: `(start, end]`, told at the end. Here: `[start, end)`, at the end."""
+    size, rng = 10_000, random.Random(every)
+    times = sorted(
+        rng.choice([0, 1, 9_999, 10_000]) + rng.randint(0, 20) * 2_000 for _ in range(80)
+    )
+    times = [100_000 + time_ms for time_ms in times]
+    kind = "tumbling" if every == size else "hopping"
+    plan = WindowPlan(WindowSpec(kind, size, every), [AggregateSpec("n", "count")])
+    looks = look(plan.open(), plan, [(time_ms - 1, [True]) for time_ms in times])
+    ends = range(size % every, 200_000, every)
+    wanted = {end: sum(end - size < time_ms <= end for time_ms in times) for end in ends}
+    assert {moment: results["n"] for moment, results in looks} == {
+        end: count for end, count in wanted.items() if count
+    }
+
+
 @pytest.mark.parametrize("kind", ["tumbling", "hopping"])
 def test_a_window_of_days_holds_what_its_calendar_says(kind):
     zone, day_ms = ZoneInfo("Europe/Kyiv"), 86_400_000
