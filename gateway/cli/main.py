@@ -27,6 +27,7 @@ COMMANDS = {
     "streams": "gateway.cli.streams",
     "rules": "gateway.cli.rules",
     "alarms": "gateway.cli.alarms",
+    "handlers": "gateway.cli.handlers",
     "devices": "gateway.cli.devices",
     "backup": "gateway.cli.backup",
     "restore": "gateway.cli.restore",

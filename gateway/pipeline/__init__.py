@@ -6,8 +6,8 @@ from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
-from gateway.pipeline.ledger import Ledger
 from gateway.pipeline.inspecting import Inspection, InspectionOptions
+from gateway.pipeline.ledger import Ledger
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.wear import WearWatch
@@ -17,9 +17,9 @@ __all__ = [
     "ClockWatch",
     "Compaction",
     "EvaluationOptions",
+    "HandlerCrew",
     "Inspection",
     "InspectionOptions",
-    "HandlerCrew",
     "Ledger",
     "Retention",
     "RetentionOptions",

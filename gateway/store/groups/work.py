@@ -17,6 +17,7 @@ from gateway.clock import Clock
 from gateway.errors import GroupRefused, OffsetOutOfRange, UnknownStream
 from gateway.events import Record, Run
 from gateway.store.cursors import Key
+from gateway.store.groups.choosing import LOOKED_AT_MAX, Wanted, pick
 from gateway.store.groups.leases import Leases, Ticket
 from gateway.store.groups.letters import DEAD_LETTERS, Failure, letter_run
 from gateway.store.groups.membership import Seated
@@ -88,10 +89,25 @@ class Workbench(Protocol):
 
 
 class GiveBack(NamedTuple):
-    """Why a record is given back, and when it may be given out again."""
+    """Why a record is given back, and when it may be given out again.
+
+    When `is_final`, it never is, and becomes a dead letter; `failed_by` and `tries` tell more of who
+    failed and how often than the worker's name and the deliveries do.
+    """
 
     cause: str
     delay_ms: int = 0
+    is_final: bool = False
+    failed_by: str = ""
+    tries: int = 0
+
+
+class Settlement(NamedTuple):
+    """A record that is done with, and the records and table changes that come of it."""
+
+    ticket: Ticket
+    outputs: Sequence[Run] = ()
+    state: Sequence[Put] = ()
 
 
 class Registry(Protocol):
@@ -114,6 +130,8 @@ class Shift:
     stream: str
     leases: Leases
     turn: int = 0
+    is_behind: bool = False
+    saved: dict[Key, int] = field(default_factory=dict)
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def keys_in_turn(self) -> list[Key]:
@@ -128,6 +146,7 @@ class Settled(NamedTuple):
 
     offsets: Mapping[Key, Sequence[int]]
     outputs: Sequence[Run] = ()
+    state: Sequence[Put] = ()
 
 
 class WorkDesk:
@@ -139,7 +158,19 @@ class WorkDesk:
         self._registry = registry
         self._shifts: dict[str, Shift] = {}
 
-    async def lease(self, wish: WorkWish) -> Grant:
+    async def found(self, wish: WorkWish) -> None:
+        """Let a group begin where it wishes to, before it leases anything; else it is as it was.
+
+        Raises:
+            StoreError: as `lease` says.
+        """
+        await self._shift(wish)
+
+    async def lease(self, wish: WorkWish, wanted: Wanted | None = None) -> Grant:
+        """Do as `Workbench.lease`; records that aren't `wanted` are stepped over.
+
+        Then `is_behind` says whether there is more to be looked at.
+        """
         check_name(wish.worker)
         shift = await self._shift(wish)
         async with shift.busy:
@@ -147,7 +178,11 @@ class WorkDesk:
             until_ms = self._clock.monotonic_ms() + min(max(wish.lease_ms, 1), LEASE_MS_MAX)
             gaps: list[Gap] = []
             records = await self._again(shift, wish.records_max, gaps)
-            records += await self._fresh(shift, wish.records_max - len(records), gaps)
+            left = wish.records_max - len(records)
+            if wanted is None:
+                records += await self._fresh(shift, left, gaps)
+            else:
+                records += await self._chosen(shift, left, gaps, wanted)
             leased = []
             for record in records:
                 key = (record.stream, record.partition)
@@ -173,6 +208,48 @@ class WorkDesk:
                 await self._keep(shift, Settled(offsets))
             return held
 
+    async def settle(
+        self, group: str, worker: str, settlements: Sequence[Settlement]
+    ) -> Sequence[bool]:
+        """Be done with records and keep what comes of them, all in one commit.
+
+        False for each whose lease had expired: nothing of it is kept.
+        """
+        shift = self._shifts.get(group)
+        if shift is None:
+            return [False] * len(settlements)
+        async with shift.busy:
+            now_ms = self._clock.monotonic_ms()
+            held = [shift.leases.holds(one.ticket, worker, now_ms) for one in settlements]
+            kept = [one for one, is_held in zip(settlements, held, strict=True) if is_held]
+            offsets: dict[Key, list[int]] = {}
+            for one in kept:
+                offsets.setdefault(one.ticket.key, []).append(one.ticket.offset)
+            outputs = [run for one in kept for run in one.outputs]
+            state = [put for one in kept for put in one.state]
+            if kept:
+                await self._keep(shift, Settled(offsets, outputs, state))
+            return held
+
+    def is_behind(self, group: str) -> bool:
+        """Whether the last lease with a choice stopped before the end of the log."""
+        shift = self._shifts.get(group)
+        return shift is not None and shift.is_behind
+
+    async def rest(self, group: str) -> None:
+        """Make durable how far a group is that has only stepped over records lately."""
+        shift = self._shifts.get(group)
+        if shift is None:
+            return
+        async with shift.busy:
+            moved = [
+                key
+                for key, offset in shift.leases.next_offsets.items()
+                if shift.saved.get(key) != offset
+            ]
+            if moved:
+                await self._keep(shift, Settled(dict.fromkeys(moved, ())))
+
     async def nack(self, group: str, worker: str, ticket: Ticket, back: GiveBack) -> bool:
         shift = self._shifts.get(group)
         if shift is None:
@@ -181,8 +258,8 @@ class WorkDesk:
             now_ms = self._clock.monotonic_ms()
             if not shift.leases.holds(ticket, worker, now_ms):
                 return False
-            if shift.leases.is_exhausted(ticket):
-                await self._bury(shift, ticket, back.cause)
+            if back.is_final or shift.leases.is_exhausted(ticket):
+                await self._bury(shift, ticket, back)
             else:
                 shift.leases.give_back(ticket, back.cause, now_ms + max(back.delay_ms, 0))
             return True
@@ -251,7 +328,7 @@ class WorkDesk:
             if shift.leases.is_exhausted(ticket):
                 if buried_count < BURIED_AT_ONCE_MAX:
                     buried_count += 1
-                    await self._bury(shift, ticket, cause)
+                    await self._bury(shift, ticket, GiveBack(cause))
                 continue
             if len(found) >= records_max:
                 break
@@ -271,12 +348,8 @@ class WorkDesk:
             left = min(records_max, leases.room) - len(found)
             if left <= 0:
                 break
-            offset = leases.next_offsets[key]
-            bounds = await self._store.bounds(*key)
-            if offset < bounds.log_start_offset:
-                gaps.append(Gap(*key, offset, bounds.log_start_offset, "removed"))
-                offset = leases.next_offsets[key] = bounds.log_start_offset
-            if offset >= bounds.log_end_offset:
+            offset = await self._start_of(shift, key, gaps)
+            if offset is None:
                 continue
             try:
                 chunk = await self._store.fetch(*key, offset, records_max=left)
@@ -290,6 +363,41 @@ class WorkDesk:
             found += records
         return found
 
+    async def _chosen(
+        self, shift: Shift, records_max: int, gaps: list[Gap], wanted: Wanted
+    ) -> list[Record]:
+        """The next records that are wanted, after some looking; `is_behind` if it wasn't enough."""
+        leases = shift.leases
+        found: list[Record] = []
+        shift.is_behind = False
+        for key in shift.keys_in_turn():
+            left = min(records_max, leases.room) - len(found)
+            if left <= 0:
+                shift.is_behind = True
+                break
+            start = await self._start_of(shift, key, gaps)
+            if start is None:
+                continue
+            try:
+                chunk = await self._store.fetch(*key, start, records_max=LOOKED_AT_MAX)
+            except OffsetOutOfRange:
+                shift.is_behind = True
+                continue
+            gaps += chunk.gaps
+            picked, leases.next_offsets[key] = pick(chunk, wanted, left)
+            shift.is_behind = True
+            found += picked
+        return found
+
+    async def _start_of(self, shift: Shift, key: Key, gaps: list[Gap]) -> int | None:
+        """Where a partition is to be read on; None at its end."""
+        offset = shift.leases.next_offsets[key]
+        bounds = await self._store.bounds(*key)
+        if offset < bounds.log_start_offset:
+            gaps.append(Gap(*key, offset, bounds.log_start_offset, "removed"))
+            offset = shift.leases.next_offsets[key] = bounds.log_start_offset
+        return offset if offset < bounds.log_end_offset else None
+
     async def _read(self, ticket: Ticket) -> Record | None:
         """A record that was out; None when it is gone meanwhile."""
         try:
@@ -299,13 +407,14 @@ class WorkDesk:
         records = [record for batch in chunk.batches for record in batch.records()]
         return records[0] if records and records[0].offset == ticket.offset else None
 
-    async def _bury(self, shift: Shift, ticket: Ticket, cause: str) -> None:
+    async def _bury(self, shift: Shift, ticket: Ticket, back: GiveBack) -> None:
         """Make a record a dead letter and settle it, in one commit."""
         record = await self._read(ticket)
-        worker = shift.leases.worker_of(ticket)
+        worker = back.failed_by or shift.leases.worker_of(ticket)
         outputs = []
         if record is not None:
-            failure = Failure(cause, shift.group, worker, ticket.deliveries)
+            tries = back.tries or ticket.deliveries
+            failure = Failure(back.cause, shift.group, worker, tries)
             outputs.append(letter_run(record, failure, self._clock.now_ms()))
             await self._ensure_letters()
         await self._keep(shift, Settled({ticket.key: [ticket.offset]}, outputs))
@@ -325,9 +434,15 @@ class WorkDesk:
             content = {"next": leases.next_offsets[key], "out": leases.counts(key, own)}
             puts.append(Put(LEASES_TABLE, leases_key(shift.group, key), orjson.dumps(content)))
             offsets[key] = leases.committed(key, own)
+        reached = {key: leases.next_offsets[key] for key in settled.offsets}
         await self._store.commit_group(
-            shift.group, 0, outputs=settled.outputs, state=puts, offsets=offsets
+            shift.group,
+            0,
+            outputs=settled.outputs,
+            state=[*puts, *settled.state],
+            offsets=offsets,
         )
+        shift.saved.update(reached)
         self._registry.offsets(shift.group).update(offsets)
         for key, own in settled.offsets.items():
             for offset in own:

@@ -1,0 +1,1 @@
+"""Handlers: people's own functions at work on the log."""
