@@ -21,8 +21,10 @@ from msgspec import msgpack
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, RecordBatch, Run
+from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles
 from gateway.pipeline.outlets import Outlets, Route, standing_puts
 from gateway.rules import (
+    LOOKUPS_STREAM,
     RULES_CLIENT,
     TICKS_STREAM,
     Cause,
@@ -102,7 +104,10 @@ class RuleEvaluation:
         self._puts_of = puts_of
         self._commit_count = 0
         self._rules = rules
-        self._streams = [*streams, TICKS_STREAM, *rules.derived_streams_read]
+        self._lookups = LookupFiles(store, clock, rules.lookups_used)
+        own = [LOOKUPS_STREAM] if rules.lookups_used else []
+        self._late_streams = [*rules.derived_streams_read, *own]
+        self._streams = [*streams, TICKS_STREAM, *self._late_streams]
         self._clock = clock
         self._options = options or EvaluationOptions()
         self._engine = Engine(rules.rules, rules.inventories, decoder_of)
@@ -136,12 +141,15 @@ class RuleEvaluation:
             await self._restore()
             await self._note_start()
             member = self._store.join(GROUP, self._streams)
+            watching = asyncio.create_task(self._lookups.watch())
             try:
                 await self._evaluate(member)
                 await self._settle_commit()
                 await self._checkpoint(member)
                 await self._settle_commit()
             finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
                 await member.close()
         finally:
             self._stopped.set()
@@ -155,7 +163,10 @@ class RuleEvaluation:
         """See that the derived streams exist, and are read from here on if they never were."""
         for name in self._rules.emitted_streams:
             await self._store.ensure(self._options.derived_spec(name))
-        await begin_streams_at_end(self._store, GROUP, self._rules.derived_streams_read)
+        if LOOKUPS_STREAM in self._streams:
+            await self._store.ensure(LOOKUPS_SPEC)
+        await begin_streams_at_end(self._store, GROUP, self._late_streams)
+        await self._lookups.load()
 
     async def _restore(self) -> None:
         self._commit_count = int(await self._store.table(COMMITS_TABLE).get(GROUP) or b"0")
@@ -170,8 +181,20 @@ class RuleEvaluation:
             restoration.take(entries[start : start + size])
             await asyncio.sleep(0)
         stale = self._engine.settle(restoration)
+        await self._look_up_at_first()
         if stale:
             await self._store.append([], [Put(TABLE, name, None) for name in stale])
+
+    async def _look_up_at_first(self) -> None:
+        """Give the rules what held when they begin, where their state doesn't know."""
+        missing = self._rules.lookups_used.keys() - self._engine.versions.keys()
+        if not missing:
+            return
+        offsets = [one.offsets for one in await self._store.groups() if one.name == GROUP]
+        offset = max((one.get((LOOKUPS_STREAM, 0), 0) for one in offsets), default=0)
+        versions = await self._lookups.versions_at(offset)
+        for name in sorted(missing & versions.keys()):
+            self._engine.look_up(versions[name])
 
     async def _note_start(self) -> None:
         """Write a start down where a rule asks for it: what was unheard meanwhile isn't silent."""

@@ -11,6 +11,15 @@ from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
+from gateway.rules.lookups import (
+    LOOKUPS_STREAM,
+    ROWS_MAX,
+    TABLE_SUFFIXES,
+    Version,
+    decode_version,
+    read_rows,
+    version_of,
+)
 from gateway.rules.loopbacks import Loopback
 from gateway.rules.outputs import (
     ALERTS_STREAM,
@@ -28,19 +37,29 @@ from gateway.rules.plans import RuleCounters
 from gateway.rules.reasons import spell_duration
 from gateway.rules.rule_sets import RuleSet, check_streams
 from gateway.rules.schema import rules_schema
-from gateway.rules.spec import RuleSpec
+from gateway.rules.spec import Lookup, RuleSpec
 from gateway.rules.supported import SUPPORTED
 from gateway.rules.trials.cases import TrialFile
 from gateway.rules.trials.episodes import Difference, Episode, Episodes, Pair, Step, compare
+from gateway.rules.trials.examinations import Examination
 from gateway.rules.trials.outcomes import Outcome
-from gateway.rules.tryouts import parse_trials, rehearse, trials_schema
+from gateway.rules.tryouts import (
+    examine,
+    parse_trials,
+    rehearse,
+    saved_hashes,
+    trials_schema,
+)
 from gateway.rules.values import UNKNOWN
 
 __all__ = [
     "ALARMS_STREAM",
     "ALERTS_STREAM",
+    "LOOKUPS_STREAM",
+    "ROWS_MAX",
     "RULES_CLIENT",
     "SUPPORTED",
+    "TABLE_SUFFIXES",
     "TICKS_STREAM",
     "UNKNOWN",
     "VERBS",
@@ -53,6 +72,8 @@ __all__ = [
     "Episode",
     "Episodes",
     "EventFilter",
+    "Examination",
+    "Lookup",
     "Loopback",
     "Outcome",
     "Output",
@@ -66,18 +87,24 @@ __all__ = [
     "Step",
     "Transition",
     "TrialFile",
+    "Version",
     "alarm_topic",
     "check_streams",
     "command_topic",
     "compare",
     "cost_of",
+    "decode_version",
+    "examine",
     "load_rules",
     "parse_rules",
     "parse_trials",
+    "read_rows",
     "rehearse",
     "rule_paths",
     "rules_schema",
+    "saved_hashes",
     "spell_duration",
     "spell_time",
     "trials_schema",
+    "version_of",
 ]

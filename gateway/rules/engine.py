@@ -25,13 +25,14 @@ from gateway.rules.desk import Desk
 from gateway.rules.desk_snapshots import snapshot_desk
 from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
+from gateway.rules.lookups import LOOKUPS_STREAM, Version, decode_version
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.patterns.absences import AbsencePlan, on_its_clock
 from gateway.rules.patterns.plans import streams_read, topic_filters, watched_lookup
 from gateway.rules.patterns.watches import begin_again, expect, resume
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import RuleCounters, RulePlan, lane_name
-from gateway.rules.snapshots import Restoration, snapshot_lanes
+from gateway.rules.snapshots import Restoration, snapshot_lanes, snapshot_lookups
 from gateway.rules.spec import RuleSpec
 from gateway.rules.timelines import Instant, Timeline
 from gateway.rules.values import UNKNOWN, Value
@@ -68,7 +69,11 @@ class Engine:
             if rule.enabled:
                 timed = on_its_clock(rule)
                 specs_by_lane.setdefault(lane_name(timed), []).append(timed)
-        self._lanes = [Lane(name, specs, self._outbox) for name, specs in specs_by_lane.items()]
+        self._versions: dict[str, Version] = {}
+        self._new_versions: set[str] = set()
+        self._lanes = [
+            Lane(name, specs, self._outbox, self._versions) for name, specs in specs_by_lane.items()
+        ]
         self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
         self._decoder_of = decoder_of
@@ -109,6 +114,18 @@ class Engine:
         self._is_started = False
 
     @property
+    def versions(self) -> Mapping[str, Version]:
+        """What the look-ups hold."""
+        return self._versions
+
+    def look_up(self, version: Version) -> None:
+        """Let a look-up hold something else from the next record on."""
+        self._versions[version.lookup] = version
+        self._new_versions.add(version.lookup)
+        if any(watched_lookup(lane.spec) == version.lookup for lane in self._lanes):
+            self.expect(version.lookup, tuple(version.rows))
+
+    @property
     def counters(self) -> Mapping[str, RuleCounters]:
         """What each rule has met so far, by rule id."""
         for plan in self._plans():
@@ -121,6 +138,8 @@ class Engine:
         for batch in batches:
             if batch.stream == TICKS_STREAM:
                 self._feed_ticks(batch)
+            elif batch.stream == LOOKUPS_STREAM:
+                self._feed_lookups(batch)
             elif batch.stream in self._lanes_by_stream:
                 self._feed_derived(batch, self._lanes_by_stream[batch.stream])
             else:
@@ -143,6 +162,8 @@ class Engine:
         """
         yield from snapshot_lanes(self._lanes, self._outbox.clock_ms)
         yield from snapshot_desk(self._desk)
+        names, self._new_versions = sorted(self._new_versions), set()
+        yield from snapshot_lookups(self._versions[name] for name in names)
 
     def restore(self, entries: Iterable[tuple[str, bytes]]) -> list[str]:
         """Take over every entry that snapshots have left; returns those that can be deleted.
@@ -164,6 +185,8 @@ class Engine:
     def settle(self, restoration: Restoration) -> list[str]:
         """End a restoration; returns the entries that can be deleted."""
         self._outbox.clock_ms = restoration.clock_ms
+        self._versions.update(restoration.versions)
+        self._inventories |= {name: tuple(one.rows) for name, one in self._versions.items()}
         for lane, keys in self._inventories_of_lanes():
             resume(lane, keys)
         return restoration.finish()
@@ -210,6 +233,17 @@ class Engine:
             payload = decode_payload(record.payload)
             for lane in lanes:
                 lane.accept(payload, record.payload, record.topic, record.device, record.arrival_ms)
+
+    def _feed_lookups(self, batch: RecordBatch) -> None:
+        """Take over new versions of look-ups; nobody else's records count."""
+        outbox = self._at(batch)
+        for record in batch.records():
+            outbox.offset = record.offset
+            if record.arrival_ms > outbox.clock_ms:
+                self._move_clock(record.arrival_ms)
+            version = decode_version(record.payload)
+            if version is not None and record.client == RULES_CLIENT:
+                self.look_up(version)
 
     def _feed_ticks(self, batch: RecordBatch) -> None:
         outbox = self._at(batch)

@@ -19,7 +19,8 @@ from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.expression.fusion import fuse
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
-from gateway.rules.plans import EVENT_NAMES, Layout, RulePlan, event_parts, names_of
+from gateway.rules.lookups import Version
+from gateway.rules.plans import EVENT_NAMES, NO_VERSIONS, Layout, RulePlan, event_parts, names_of
 from gateway.rules.rosters import Roster
 from gateway.rules.spec import Expression, RuleSpec, StatefulCall
 from gateway.rules.timelines import HELD_MAX, Timeline
@@ -36,13 +37,17 @@ class Lane:
     """The rules of one source, key and time, with everything that they know."""
 
     def __init__(  # noqa: PLR0915 - what the hot path asks for, once
-        self, name: str, specs: Sequence[RuleSpec], outbox: Outbox
+        self,
+        name: str,
+        specs: Sequence[RuleSpec],
+        outbox: Outbox,
+        versions: Mapping[str, Version] = NO_VERSIONS,
     ) -> None:
         spec = specs[0]
         self.name = name
         self.spec = spec
         self.outbox = outbox
-        self.plans = [RulePlan(one, index) for index, one in enumerate(specs)]
+        self.plans = [RulePlan(one, index, versions) for index, one in enumerate(specs)]
         self.track_types = [track_type(plan) for plan in self.plans]
         self.time = TimePlan(spec.time)
         self.keys = self.plans[0].join or KeyPlan(spec.key)

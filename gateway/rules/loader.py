@@ -10,6 +10,7 @@ from typing import Final
 from gateway.documents import Section, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid
 from gateway.rules.checks import Written, check_set
+from gateway.rules.lookups import TABLE_SUFFIXES, read_rows, version_of
 from gateway.rules.reading.anatomy import digest_of, schedules_of
 from gateway.rules.reading.feeding import with_streams
 from gateway.rules.reading.inventories import read_keys
@@ -96,6 +97,7 @@ def _build(files: Sequence[RuleFile], complaints: list[Complaint]) -> RuleSet:
         written += _read_rules(file, references, {item.rule.id: item.rule for item in written})
     warnings = check_set(written)
     inventories = _inventories(files, written)
+    _check_enriched(files, written)
     found = {*complaints, *(found for file in files for found in file.document.complaints)}
     if found:
         raise DocumentInvalid(sorted(found, key=lambda complaint: complaint[:3]))
@@ -123,7 +125,7 @@ def _references(files: Sequence[RuleFile]) -> References:
     all_references = References()
     for file in files:
         own = References(
-            read_lookups(file.document),
+            _placed(read_lookups(file.document), file.folder),
             read_zones(file.document, lambda name, file=file: _neighbour_text(file, name)),  # type: ignore[misc] # bound now
             read_schedules(file.document),
         )
@@ -139,6 +141,28 @@ def _references(files: Sequence[RuleFile]) -> References:
     return all_references
 
 
+def _placed(lookups: dict[str, Lookup], folder: Path | None) -> dict[str, Lookup]:
+    """The look-ups, their files found from anywhere."""
+    if folder is None:
+        return lookups
+    base = folder.absolute()
+    return {name: replace(one, file=str(base / one.file)) for name, one in lookups.items()}
+
+
+def _check_enriched(files: Sequence[RuleFile], written: Sequence[Written]) -> None:
+    """See that the files of look-ups can be read, where they are files of text."""
+    used = {one.lookup for rule, _ in written for one in rule.enrich}
+    for file in files:
+        for name in sorted(file.lookups.keys() & used):
+            lookup = file.lookups[name]
+            if file.folder is None or lookup.file.endswith(TABLE_SUFFIXES):
+                continue
+            try:
+                version_of(lookup, read_rows(lookup, Path(lookup.file).read_bytes()))
+            except (OSError, ValueError) as error:
+                file.document.complain(f"look-up '{name}' can't be read: {error}", "lookups")
+
+
 def _inventories(
     files: Sequence[RuleFile], written: Sequence[Written]
 ) -> dict[str, tuple[str, ...]]:
@@ -152,6 +176,8 @@ def _inventories(
     for file in files:
         for name in sorted(file.lookups.keys() & watching.keys()):
             lookup, item = file.lookups[name], watching[name]
+            if lookup.file.endswith(TABLE_SUFFIXES):
+                continue
             try:
                 found[name] = read_keys(lookup, _neighbour_text(file, lookup.file))
             except (OSError, ValueError) as error:

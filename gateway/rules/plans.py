@@ -12,6 +12,7 @@ from gateway.rules.emissions import emission_of, emitted_parts, passes_event_on
 from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
 from gateway.rules.joins import join_of
+from gateway.rules.lookups import Enriching, Version
 from gateway.rules.patterns.plans import (
     pattern_of,
     sources_read,
@@ -39,6 +40,7 @@ EVENT_NAMES = frozenset({"payload", "topic", "device", "key", "ts", "arrival", "
 
 EACH_COUNTS = compile_expression("true", Environment())
 """The sample of `count()`: every event is one."""
+NO_VERSIONS: Mapping[str, Version] = {}
 NEVER_TRUE = compile_expression("false", Environment())
 """The condition of a rule that only emits."""
 
@@ -92,6 +94,7 @@ class RulePlan:
         "counters",
         "duplicates",
         "emission",
+        "enriching",
         "hours",
         "index",
         "is_lazy",
@@ -116,7 +119,9 @@ class RulePlan:
         "window",
     )
 
-    def __init__(self, spec: RuleSpec, index: int) -> None:
+    def __init__(
+        self, spec: RuleSpec, index: int, versions: Mapping[str, Version] = NO_VERSIONS
+    ) -> None:
         self.pattern = pattern_of(spec)
         condition, alarm = self._condition_of(spec), spec.alarm
         self.spec = spec
@@ -142,6 +147,7 @@ class RulePlan:
         self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
         self.steps = tuple(_step_of(item) for item in spec.prelude)
         self.emission = emission_of(spec)
+        self.enriching = tuple(Enriching(one, versions) for one in spec.enrich)
         self.join = join_of(spec)
         self.duplicates = Duplicates(spec.dedupe) if spec.dedupe is not None else None
         self._number_memories()
@@ -186,7 +192,7 @@ class RulePlan:
         # What an event alone decides can be computed before its time and key are known.
         by_time = {"ts", "key"} | {hours.name for hours in self.hours}
         is_early = not (self.steps or self.reads_prev or self.duplicates or read & by_time)
-        self.is_ready = is_early and self.join is None
+        self.is_ready = is_early and not (self.join or self.enriching)
         self.is_plain = self.is_ready and not (self.window or self.pattern or self.emits_each)
         levels_wait = any(for_ms for _, for_ms, _ in self.condition.levels)
         # Until it is first true such a condition has nothing to remember.
@@ -298,6 +304,7 @@ def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
     if spec.where is not None:
         yield spec.where
     yield from spec.dedupe.by if spec.dedupe is not None else ()
+    yield from (one.key for one in spec.enrich)
     yield from emitted_parts(spec)
     yield from _conditions(spec)
 
@@ -305,6 +312,7 @@ def event_parts(spec: RuleSpec) -> Iterable[Expression | StatefulCall]:
 def late_parts(spec: RuleSpec) -> Iterable[Expression | Template | StatefulCall]:
     """The parts of a rule that may be computed when time passes, long after the last event."""
     yield from (_reader(item) for item in spec.prelude)
+    yield from (one.key for one in spec.enrich)
     yield from emitted_parts(spec)
     yield from _conditions(spec)
     if spec.alarm is not None and spec.alarm.message is not None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.errors import Complaint, DocumentInvalid
-from gateway.rules.patterns.plans import streams_read
+from gateway.rules.patterns.plans import streams_read, watched_lookup
 from gateway.rules.spec import Lookup, RuleSpec, Schedule, Zone
 
 
@@ -28,6 +28,13 @@ class RuleSet:
         """The same set, in which these rules don't rest."""
         rules = tuple(replace(one, enabled=one.enabled or one.id in names) for one in self.rules)
         return replace(self, rules=rules)
+
+    @property
+    def lookups_used(self) -> dict[str, Lookup]:
+        """The look-ups that rules read, by name."""
+        names = {one.lookup for rule in self.rules for one in rule.enrich}
+        names |= {watched_lookup(rule) or "" for rule in self.rules}
+        return {name: self.lookups[name] for name in sorted(names & self.lookups.keys())}
 
     @property
     def emitted_streams(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from gateway.errors import PenstockError
 from gateway.rules.desk import Desk
 from gateway.rules.desk_snapshots import ALARM, DESK, DeskRestoration
 from gateway.rules.lanes import Lane
+from gateway.rules.lookups import Version
 from gateway.rules.pages import Pages
 from gateway.rules.payloads import decode_payload
 from gateway.rules.timelines import Timeline
@@ -28,6 +29,7 @@ ENGINE = "engine"
 LANE = "lane"
 PAGE = "page"
 RULE = "rule"
+LOOKUP = "lookup"
 
 Entry = tuple[str, bytes | None]
 
@@ -48,6 +50,13 @@ def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> Iterator[Entry]:
     yield ENGINE, msgpack.encode([VERSION, clock_ms, rules])
 
 
+def snapshot_lookups(versions: Iterable[Version]) -> Iterator[Entry]:
+    """What look-ups hold; only of those that have changed."""
+    for one in versions:
+        value = msgpack.encode([VERSION, one.version, one.rows])
+        yield f"{LOOKUP}/{one.lookup}", value
+
+
 class Restoration:
     """Fills lanes from the entries that snapshots have left.
 
@@ -61,6 +70,8 @@ class Restoration:
         self._pages: dict[tuple[str, str], dict[int, list[Any]]] = {}
         self._stale: list[str] = []
         self._desk = DeskRestoration(desk)
+        self.versions: dict[str, Version] = {}
+        """What the look-ups held."""
 
     def take(self, entries: Iterable[tuple[str, bytes]]) -> None:
         """Take over the next entries.
@@ -86,8 +97,16 @@ class Restoration:
                 self._take_timeline(name, owner, text, fields[1:])
             elif kind in (ALARM, DESK):
                 self._desk.take(kind, owner, text, fields[1:])
-            elif kind == RULE and owner in self._plans:
-                self._take_track(owner, text, fields[1:])
+            else:
+                self._take_state(kind, rest, fields[1:])
+
+    def _take_state(self, kind: str, rest: str, fields: list[Any]) -> None:
+        if kind == LOOKUP:
+            self.versions[rest] = Version(rest, *fields)
+            return
+        owner, _, text = rest.partition("/")
+        if kind == RULE and owner in self._plans:
+            self._take_track(owner, text, fields)
 
     def finish(self) -> list[str]:
         """The names of entries that nobody needs any more."""

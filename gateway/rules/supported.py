@@ -63,6 +63,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "absent.startup_grace",
         *(f"anomaly.{name}" for name in METHODS),
         "anomaly.resample",
+        "enrich",
         "from.rule",
         "join.inner",
         "join.left",

@@ -129,6 +129,8 @@ class Track:
         plan = self.plan
         for hours in plan.hours:
             scope[hours.name] = hours.is_open(event[0])
+        for one in plan.enriching:
+            scope[one.name] = one.row(scope)
         if plan.where is not None and plan.where(scope) is not True:
             return False
         return plan.duplicates is None or not self._is_repeated(plan.duplicates, event, scope)
@@ -140,6 +142,8 @@ class Track:
             scope["prev"] = names_of_event(self.last) if self.last is not None else UNKNOWN
         for hours in plan.hours:
             scope[hours.name] = hours.is_open(event[0])
+        for one in plan.enriching:
+            scope[one.name] = one.row(scope)
         if plan.steps:
             self._compute(plan.steps, scope, is_event=True)
         if plan.needs_last:
@@ -213,6 +217,8 @@ class Track:
         scope.setdefault("prev", UNKNOWN)
         for hours in plan.hours:
             scope[hours.name] = hours.is_open(moment_ms)
+        for one in plan.enriching:
+            scope[one.name] = one.row(scope)
         self._compute(plan.steps, scope, is_event=False)
         scope.update(dict.fromkeys(plan.aggregates, UNKNOWN))
         scope.update(self.results)

@@ -26,12 +26,14 @@ from gateway.store.groups.desk import GroupDesk, GroupView, Wish
 from gateway.store.groups.host import DeskHost
 from gateway.store.groups.lag import Lag, lags_of, shortest
 from gateway.store.groups.leases import Ticket
+from gateway.store.groups.letters import Failure, letter_run
 from gateway.store.groups.member import SharingMember
 from gateway.store.groups.options import DELIVERIES_MAX, LEASE_MS, GroupOptions
 from gateway.store.groups.redrive import RedriveWish
 from gateway.store.groups.register import COMMANDS, read_entry
 from gateway.store.groups.remote import RemoteDesk
 from gateway.store.groups.work import GiveBack, Grant, Leased, Settlement, WorkWish
+from gateway.store.ledger import LEDGER_TABLE, LedgerNote, decode_note, encode_note
 from gateway.store.opening import open_reader, open_store
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
@@ -65,6 +67,7 @@ from gateway.store.safety import (
     verify_log,
 )
 from gateway.store.scan import Scan
+from gateway.store.sqlite.reference import read_reference
 from gateway.store.wear import (
     WEAR_KEY,
     WEAR_TABLE,
@@ -85,6 +88,7 @@ __all__ = [
     "DAY_MS",
     "DELIVERIES_MAX",
     "LEASE_MS",
+    "LEDGER_TABLE",
     "WEAR_KEY",
     "WEAR_TABLE",
     "Appended",
@@ -100,6 +104,7 @@ __all__ = [
     "DeskHost",
     "Durability",
     "Extent",
+    "Failure",
     "Gap",
     "GiveBack",
     "Grant",
@@ -109,6 +114,7 @@ __all__ = [
     "GroupView",
     "Lag",
     "Leased",
+    "LedgerNote",
     "Load",
     "Member",
     "Place",
@@ -142,9 +148,11 @@ __all__ = [
     "begin_streams_at_end",
     "corrected_ms",
     "correction_put",
+    "decode_note",
     "decode_reference",
     "desk_of",
     "device_written_bytes",
+    "encode_note",
     "encode_reference",
     "encode_wear",
     "engine_version",
@@ -152,6 +160,7 @@ __all__ = [
     "holder_put",
     "holder_removal",
     "lags_of",
+    "letter_run",
     "offsets_at",
     "open_in_turn",
     "open_reader",
@@ -161,6 +170,7 @@ __all__ = [
     "partition_of",
     "read_corrections",
     "read_entry",
+    "read_reference",
     "read_wear",
     "record_put",
     "restore_log",
