@@ -134,7 +134,14 @@ class Gateway:
         The rules' engine is the largest import by far, so it is loaded beside the running loop.
         """
         await asyncio.to_thread(import_module, "gateway.pipeline")
-        from gateway.pipeline import ClockWatch, Compaction, Ledger, Retention, WearWatch
+        from gateway.pipeline import (
+            ClockWatch,
+            Compaction,
+            Inspection,
+            Ledger,
+            Retention,
+            WearWatch,
+        )
 
         await self._open_desk(store, desk)
         retention = Retention(store, clock=self._clock)
