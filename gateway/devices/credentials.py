@@ -1,4 +1,4 @@
-"""How somebody proves to be a device: keys, tokens signed by a group, and certificates' names.
+"""How somebody proves to be a device: keys, and the names in certificates.
 
 Keys have 256 bits by chance, so one round of SHA-256 keeps them safe and costs a microsecond; a
 crowd that comes back at once costs next to nothing. Passwords that people choose are another matter
@@ -11,15 +11,13 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from gateway.devices.registry import KEYS_MAX, Device, DeviceInvalid, Key
 
 ENTROPY_BYTES = 32
 KEY_PREFIX = "pk1."
-TOKEN_PREFIX = "pt1."  # noqa: S105 - the mark of a token, not one
 KEY_CHARACTERS_LEAST = 22
-TOKEN_PARTS = 5
 CertificateName = Literal["cn", "san"]
 
 
@@ -61,67 +59,6 @@ def matching_key(keys: Iterable[Key], secret: bytes) -> Key | None:
         if hmac.compare_digest(key.sha256, digest):
             found = key
     return found
-
-
-class Token(NamedTuple):
-    """What a token claims, and the signature that must be the group's."""
-
-    group: str
-    device_id: str
-    expires_s: int
-    signed: bytes
-    signature: str
-
-
-def sign_token(group: str, device_id: str, expires_s: int, secret: bytes) -> str:
-    """A token: ``pt1.GROUP.DEVICE.EXPIRY.SIGNATURE``, the first four parts signed by HMAC-SHA256.
-
-    GROUP and DEVICE stand as unpadded URL-safe Base64 of their UTF-8, EXPIRY as seconds since 1970
-    in decimal, SIGNATURE as unpadded URL-safe Base64 of the 32 bytes. The secret is the group's key
-    as it was printed.
-    """
-    signed = ".".join(
-        (TOKEN_PREFIX.rstrip("."), encode_text(group), encode_text(device_id), str(expires_s))
-    )
-    return f"{signed}.{_signature(signed.encode(), secret)}"
-
-
-def _signature(signed: bytes, secret: bytes) -> str:
-    return encode_bytes(hmac.digest(secret, signed, "sha256"))
-
-
-def encode_text(text: str) -> str:
-    """A name as a token carries it."""
-    return encode_bytes(text.encode())
-
-
-def read_token(password: bytes) -> Token | None:
-    """Take a token apart, without believing it; None when the password is no token."""
-    parts = password.decode(errors="replace").split(".")
-    if len(parts) != TOKEN_PARTS or f"{parts[0]}." != TOKEN_PREFIX or not parts[3].isdecimal():
-        return None
-    try:
-        group, device_id = (decode_text(part) for part in parts[1:3])
-    except ValueError:
-        return None
-    signed = password.rpartition(b".")[0]
-    return Token(group, device_id, int(parts[3][:15]), signed, parts[4])
-
-
-def decode_text(text: str) -> str:
-    """Read back what `encode_text` made.
-
-    Raises:
-        ValueError: it made no such.
-    """
-    from binascii import a2b_base64
-
-    return a2b_base64(text.translate({45: 43, 95: 47}) + "=" * (-len(text) % 4)).decode()
-
-
-def is_signed(token: Token, secret: bytes) -> bool:
-    """Whether a token was signed with a group's key."""
-    return hmac.compare_digest(_signature(token.signed, secret).encode(), token.signature.encode())
 
 
 def certificate_name(certificate: Mapping[str, Any], kind: CertificateName) -> str:

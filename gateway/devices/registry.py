@@ -42,8 +42,7 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
 class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry: a device, or a person or service that connects as one.
 
-    `generation` counts the changes of the entry. `role` says what it may do. `group` is the
-    enrolment group that it came by, or whose tokens it may use.
+    `generation` counts the changes of the entry. `role` says what it may do.
     """
 
     id: str
@@ -53,7 +52,6 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: dict[str, str] = msgspec.field(default_factory=dict)
     keys: tuple[Key, ...] = ()
     password: str = ""
-    group: str = ""
     has_certificate: bool = False
     generation: int = 1
     created_ms: int = 0
@@ -62,7 +60,7 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def has_credentials(self) -> bool:
         """Whether anybody can prove to be it."""
-        return bool(self.keys or self.password or self.has_certificate or self.group)
+        return bool(self.keys or self.password or self.has_certificate)
 
 
 ENCODER = msgspec.msgpack.Encoder()

@@ -116,9 +116,7 @@ class Gate:
         if self.is_open:
             return Admission()
         try:
-            shown = self._identifier.identify(
-                wish, certificate_of(connection), self._clock.now_ms()
-            )
+            shown = self._identifier.identify(wish, certificate_of(connection))
             if shown is None:
                 return self._let_anonymous_in(connection)
             if shown.proof is None:
@@ -296,7 +294,7 @@ class Gate:
         connection.perform(Failure(ReasonCode.ADMINISTRATIVE_ACTION, 0, reason))
 
     def sweep(self) -> None:
-        """Send away whose credentials have expired; called about once a second."""
+        """Forget who has guessed long ago; called about once a second."""
         self._guesses.sweep(self._clock.monotonic_ms())
 
     def stop(self) -> None:

@@ -37,9 +37,7 @@ class Identifier:
         self._registry = registry
         self._options = options
 
-    def identify(
-        self, wish: OpenState, certificate: Mapping[str, Any] | None, now_ms: int
-    ) -> Shown | None:
+    def identify(self, wish: OpenState, certificate: Mapping[str, Any] | None) -> Shown | None:
         """Who the client is; None for one that shows nothing.
 
         Raises:

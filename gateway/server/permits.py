@@ -20,11 +20,10 @@ TOPIC_BYTES_MAX = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a client has shown who it is: by a key, or else until when it counts (0: for good)."""
+    """How a client has shown who it is: `key`, `password` or `certificate`; and which key."""
 
     kind: str
     key: Key | None = None
-    expires_ms: int = 0
 
 
 class PublishDenied(MqttError):

@@ -57,13 +57,12 @@ def add(
     password: bool = typer.Option(
         False, "--password", help="For people: ask for a password; no key is made."
     ),
-    group: str = typer.Option("", help="It shows tokens of this enrolment group, too."),
     data: Path | None = DATA,
     config: Path | None = CONFIG,
     json: bool = typer.Option(False, "--json", help="Print a JSON object."),
 ) -> None:
     """Register a device and print its key, which is shown this once."""
-    has_key = not (certificate or password or group)
+    has_key = not (certificate or password)
     secret = new_key(secrets.token_bytes(ENTROPY_BYTES)) if has_key else ""
     made = Device(
         device,
@@ -72,7 +71,6 @@ def add(
         tags=tags_of(tag),
         keys=(key_of(secret, SystemClock().now_ms()),) if secret else (),
         password=ask_password() if password else "",
-        group=group,
         has_certificate=certificate,
     )
     data_dir = data_dir_of(data, config)
@@ -260,7 +258,6 @@ def shown(device: Device) -> dict[str, Any]:
         "keys": [{"name": key.name, "created": iso_time(key.created_ms)} for key in device.keys],
         "password": bool(device.password),
         "certificate": device.has_certificate,
-        "group": device.group,
         "generation": device.generation,
         "created": iso_time(device.created_ms),
         "changed": iso_time(device.changed_ms),

@@ -24,8 +24,8 @@ from gateway.errors import Complaint
 TAG_PREFIX = "tag:"
 HASHES = ("key_sha256", "key2_sha256")
 HASH_BYTES = 32
-TEXTS = ("status", "role", "profile", "group", "password_argon2")
-COLUMNS = ("device", *TEXTS[:4], "certificate", *HASHES, "password_argon2")
+TEXTS = ("status", "role", "profile", "password_argon2")
+COLUMNS = ("device", *TEXTS[:3], "certificate", *HASHES, "password_argon2")
 KNOWN = frozenset({*COLUMNS, "key", "tags"})
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
@@ -87,7 +87,6 @@ def device_of(row: Row, now_ms: int) -> Device:
         keys=tuple(keys_of(fields, now_ms)),
         role=texts.get("role", DEVICE_ROLE),
         profile=texts.get("profile", ""),
-        group=texts.get("group", ""),
         password=texts.get("password_argon2", ""),
         has_certificate=is_yes(fields.get("certificate", "")),
     )
@@ -151,7 +150,6 @@ def row_of(device: Device) -> dict[str, Any]:
         "status": device.status,
         "role": device.role,
         "profile": device.profile,
-        "group": device.group,
         "certificate": device.has_certificate,
         "tags": device.tags,
         **hashes,

@@ -3,8 +3,6 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gateway.devices import (
     Device,
@@ -12,13 +10,10 @@ from gateway.devices import (
     Key,
     certificate_name,
     has_key,
-    is_signed,
     key_of,
     matching_key,
     new_key,
-    read_token,
     rotated,
-    sign_token,
 )
 
 
@@ -44,31 +39,6 @@ def test_of_two_keys_the_older_makes_room():
     assert rotated((one, two), three) == (two, three)
     assert has_key(Device("d", keys=(two, three)), three)
     assert not has_key(Device("d", keys=(two, three)), one)
-
-
-@given(st.text(min_size=1, max_size=20), st.text(min_size=1, max_size=20), st.binary(min_size=1))
-@settings(max_examples=100, deadline=None)
-def test_a_token_is_read_back_and_its_signature_holds(group, device_id, secret):
-    password = sign_token(group, device_id, 1_700_000_000, secret).encode()
-    token = read_token(password)
-    assert token is not None
-    assert (token.group, token.device_id, token.expires_s) == (group, device_id, 1_700_000_000)
-    assert is_signed(token, secret)
-    assert not is_signed(token, secret + b"x")
-
-
-def test_a_token_that_was_changed_is_not_signed():
-    password = sign_token("line", "p-7", 1_700_000_000, b"secret")
-    longer = read_token(password.replace("1700000000", "1800000000").encode())
-    assert longer is not None
-    assert not is_signed(longer, b"secret")
-
-
-@given(st.binary(max_size=80))
-@settings(max_examples=300, deadline=None)
-def test_whatever_is_no_token_is_none(password):
-    assert read_token(password) is None
-    assert read_token(b"pt1." + password) is None or password.count(b".") == 3
 
 
 def test_a_certificate_names_a_device_by_its_subject_or_its_alternative_names():

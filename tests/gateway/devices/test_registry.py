@@ -14,7 +14,7 @@ from gateway.devices import (
 
 
 def test_an_entry_is_read_back():
-    device = Device("p-7", "disabled", "r", "pump", {"site": "n"}, (Key(bytes(32), 5),), "h", "g")
+    device = Device("p-7", "disabled", "r", "pump", {"site": "n"}, (Key(bytes(32), 5),), "h")
     assert decode_device(encode_device(device)) == device
     with pytest.raises(DeviceInvalid, match="can't be read"):
         decode_device(b"\xc1")

@@ -27,7 +27,7 @@ def wish(client_id="p", username=None, password=None):
 
 def test_a_certificate_says_who_its_client_is(identifier):
     for username in (None, "p"):
-        shown = identifier.identify(wish(username=username), certificate("p"), 0)
+        shown = identifier.identify(wish(username=username), certificate("p"))
         assert (shown.device.id, shown.proof.kind) == ("p", "certificate")
 
 
@@ -41,19 +41,19 @@ def test_a_certificate_says_who_its_client_is(identifier):
 )
 def test_a_certificate_is_no_proof_for_another(identifier, name, username, message):
     with pytest.raises(NotAdmitted, match=message):
-        identifier.identify(wish(username=username), certificate(name), 0)
+        identifier.identify(wish(username=username), certificate(name))
 
 
 def test_a_key_says_it_too_and_nothing_shows_nothing(identifier):
-    shown = identifier.identify(wish(username="q", password=SECRET.encode()), None, 0)
+    shown = identifier.identify(wish(username="q", password=SECRET.encode()), None)
     assert (shown.device.id, shown.proof.kind) == ("q", "key")
-    assert identifier.identify(wish(), None, 0) is None
+    assert identifier.identify(wish(), None) is None
 
 
 @pytest.mark.parametrize("username", ["q", "p", "x", None])
 def test_what_is_wrong_is_wrong_in_one_way(identifier, username):
     with pytest.raises(NotAdmitted, match="wrong user name or key") as caught:
-        identifier.identify(wish(username=username, password=b"x"), None, 0)
+        identifier.identify(wish(username=username, password=b"x"), None)
     assert caught.value.is_guess
 
 
