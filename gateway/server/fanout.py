@@ -31,6 +31,7 @@ LOG = logging.getLogger(__name__)
 TERMS_BYTES = 250
 TERMS_BYTES_MAX = 64 << 20
 YIELD_EVERY = 500
+QOS_BITS = 0x06
 # What one subscriber may be given before it is asked whether its socket takes it.
 UNWRITTEN_BYTES_MAX = 256 << 10
 NOBODY: Mapping[Subscriber, Terms] = {}
@@ -126,6 +127,8 @@ class Fanout:
                             self._flush()
                         position = Position(stream, partition, offset, message.qos)
                         self._give(message, terms_by_subscriber, run.client, position)
+                    elif run.flags[index] & QOS_BITS:
+                        self._expire(terms_by_subscriber, run.client)
                 offset += 1
 
     def message(self, run: Run, index: int, *, is_sent: bool = False) -> Outgoing | None:
@@ -140,6 +143,13 @@ class Fanout:
             properties = current
         topic = run.origins[index].topic.encode()
         return Outgoing(topic, run.payloads[index], run.flags[index], properties, run.arrival_ms)
+
+    def _expire(self, terms_by_subscriber: Mapping[Subscriber, Terms], client: str) -> None:
+        """Note that a message was too old when its turn came."""
+        for subscriber, terms in terms_by_subscriber.items():
+            own = terms.for_message_of(client, subscriber.client_id)
+            if subscriber.is_live and own is not None and own.qos:
+                subscriber.miss()
 
     def _give(
         self,
@@ -205,7 +215,8 @@ class Fanout:
             found = await self.find(position, is_sent=True)
             if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
-                subscriber.state.in_flight.pop(packet_id, None)
+                if subscriber.state.in_flight.pop(packet_id, None) is not None:
+                    subscriber.state.tally.expired += 1
                 delivery.unrepeated -= 1
                 continue
             topic, _, message = found
@@ -289,6 +300,8 @@ class Fanout:
                     if message is not None:
                         positions[slot] = offset
                         await self.press(subscriber, message, terms, Position(*slot, offset, 3))
+                    elif terms.qos and run.flags[index] & QOS_BITS:
+                        subscriber.miss()
                 offset += 1
                 if offset % YIELD_EVERY == 0:
                     positions[slot] = offset

@@ -140,6 +140,8 @@ class SharedGroup:
         """Take what was sent for this group and not acknowledged out of a member's window."""
         in_flight = member.state.in_flight
         own = [one for one, place in in_flight.items() if self._comes_back(place)]
+        # Another member owes them from now on.
+        member.state.tally.owed -= len(own)
         return [in_flight.pop(packet_id) for packet_id in own]
 
     def _wake(self) -> None:

@@ -93,6 +93,11 @@ class Subscriber:
             self._held_bytes -= len(held.popleft())
             self.delivery.dropped += 1
 
+    def miss(self) -> None:
+        """A message that this client was owed had expired before it could be sent."""
+        self.state.tally.owed += 1
+        self.state.tally.expired += 1
+
     def _release_held(self) -> None:
         if self._held is not None:
             self.delivery.outbox[:0] = self._held

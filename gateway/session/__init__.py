@@ -37,7 +37,7 @@ from gateway.session.inputs import (
 from gateway.session.machine import Phase, Session
 from gateway.session.options import SessionOptions
 from gateway.session.snapshots import decode_state, encode_state
-from gateway.session.state import Grant, Position, SessionState
+from gateway.session.state import Grant, Position, SessionState, Tally
 
 __all__ = [
     "Append",
@@ -75,6 +75,7 @@ __all__ = [
     "SessionOptions",
     "SessionState",
     "TakenOver",
+    "Tally",
     "Terms",
     "current_properties",
     "decode_state",

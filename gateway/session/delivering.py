@@ -217,6 +217,9 @@ class Delivery:
             if size > self._packet_bytes_max:
                 # What the client can't take is as good as sent [MQTT5-3.1.2-25].
                 self.dropped += 1
+                if qos:
+                    self._state.tally.owed += 1
+                    self._state.tally.dropped += 1
                 return True
         state = self._state
         if qos and len(state.in_flight) + len(state.releasing) >= self._in_flight_max:
@@ -227,6 +230,7 @@ class Delivery:
         if not qos:
             self.outbox.append(before)
             return True
+        state.tally.owed += 1
         packet_id = state.next_packet_id()
         state.in_flight[packet_id] = position if position.qos == qos else position._replace(qos=qos)
         self.must_save |= qos == QOS_2 and state.is_kept
@@ -273,6 +277,7 @@ class Delivery:
             # This connection may take less than the one before [MQTT5-3.1.2-25].
             del self._state.in_flight[packet_id]
             self.dropped += 1
+            self._state.tally.dropped += 1
             return
         self.outbox += (before, packet_id, after)
 

@@ -238,9 +238,11 @@ class Session:
 
     def _delivered(self, packet_ids: Sequence[bytes]) -> list[Effect]:
         in_flight = self.state.in_flight
+        before = len(in_flight)
         for packet_id in packet_ids:
             # An identifier that is not in flight was acknowledged before; that harms nobody.
             in_flight.pop(packet_id, None)
+        self.state.tally.delivered += before - len(in_flight)
         return [Resume()]
 
     def _pubacks(self, pubacks: Pubacks) -> list[Effect]:
@@ -273,7 +275,10 @@ class Session:
         return [SendSaved(pubrel)] if pubrel else []
 
     def _pubcomp(self, pubcomp: Pubcomp) -> list[Effect]:
-        self.state.releasing.pop(pubcomp.packet_id.to_bytes(2, "big"), None)
+        releasing = self.state.releasing
+        before = len(releasing)
+        releasing.pop(pubcomp.packet_id.to_bytes(2, "big"), None)
+        self.state.tally.delivered += before - len(releasing)
         return [Resume()]
 
     # -- subscribing

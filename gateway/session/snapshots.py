@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gateway.mqtt import Will
-from gateway.session.state import Grant, Position, SessionState
+from gateway.session.state import Grant, Position, SessionState, Tally
 
 FORMAT = 1
 Slot = tuple[str, int]
@@ -29,6 +29,7 @@ class Snapshot(msgspec.Struct, array_like=True):
     positions: list[tuple[str, int, int]]
     replays: list[tuple[str, list[tuple[str, int, int]]]]
     will: Will | None
+    tally: tuple[int, int, int, int] | None = None
 
 
 DECODER = msgspec.msgpack.Decoder(Snapshot)
@@ -55,6 +56,7 @@ def encode_state(
         _rows(positions),
         [(topic_filter, _rows(own)) for topic_filter, own in state.replays.items()],
         state.will,
+        (state.tally.owed, state.tally.delivered, state.tally.expired, state.tally.dropped),
     )
     return ENCODER.encode(snapshot)
 
@@ -68,7 +70,7 @@ def decode_state(client_id: str, encoded: bytes) -> SessionState:
     snapshot = DECODER.decode(encoded)
     if snapshot.format != FORMAT:
         raise ValueError(f"session format {snapshot.format}; this program knows {FORMAT}")
-    return SessionState(
+    state = SessionState(
         client_id,
         snapshot.expiry_ms,
         {grant.topic_filter: grant for grant in snapshot.grants},
@@ -80,6 +82,9 @@ def decode_state(client_id: str, encoded: bytes) -> SessionState:
         snapshot.will,
         {topic_filter: _positions(rows) for topic_filter, rows in snapshot.replays},
     )
+    # An earlier program kept no tally: it begins with what is open.
+    state.tally = Tally(*snapshot.tally) if snapshot.tally else Tally(state.unacknowledged)
+    return state
 
 
 def _rows(positions: Mapping[Slot, int]) -> list[tuple[str, int, int]]:

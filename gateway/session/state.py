@@ -58,6 +58,21 @@ class Grant(NamedTuple):
 
 
 @dataclass(slots=True)
+class Tally:
+    """What became of the QoS 1 and 2 messages that a session was owed since it began.
+
+    `owed` = `delivered` (acknowledged) + `expired` (gone or too old before that) + `dropped` (more
+    than the client takes) + what is in flight and being released: always, and across crashes, since
+    all of it is written down together.
+    """
+
+    owed: int = 0
+    delivered: int = 0
+    expired: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
 class SessionState:
     """One client's session as the specification has it, apart from any connection.
 
@@ -84,6 +99,7 @@ class SessionState:
     will: Will | None = None
     replays: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     underway: dict[bytes, None] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def is_kept(self) -> bool:
@@ -94,6 +110,12 @@ class SessionState:
     def unacknowledged(self) -> int:
         """How many sent messages the client has not finished with."""
         return len(self.in_flight) + len(self.releasing)
+
+    @property
+    def unaccounted(self) -> int:
+        """How many messages the tally can't explain: 0, or somebody has miscounted."""
+        tally = self.tally
+        return tally.owed - tally.delivered - tally.expired - tally.dropped - self.unacknowledged
 
     def next_packet_id(self) -> bytes:
         """Take the next packet identifier that is not in use.

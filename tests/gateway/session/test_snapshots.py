@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.mqtt import Properties, Will
-from gateway.session import Grant, Position, SessionState, decode_state, encode_state
+from gateway.session import Grant, Position, SessionState, Tally, decode_state, encode_state
 
 PACKET_IDS = st.binary(min_size=2, max_size=2)
 NAMES = st.text(max_size=6)
@@ -101,3 +101,14 @@ def test_a_newer_format_is_refused_by_its_number():
 def test_a_newer_field_at_the_end_is_stepped_over():
     fields = msgspec.msgpack.decode(encode_state(SessionState("c", 5), {}))
     assert decode_state("c", msgspec.msgpack.encode([*fields, "new"])).expiry_ms == 5
+
+
+def test_a_tally_is_written_down_and_an_earlier_program_kept_none():
+    state = SessionState("c", in_flight={b"\0\1": Position("s", 0, 1, 1)})
+    state.tally = Tally(9, 5, 2, 1)
+    encoded = encode_state(state, {})
+    assert decode_state("c", encoded).tally == Tally(9, 5, 2, 1)
+    assert decode_state("c", encoded).unaccounted == 0
+    fields = msgspec.msgpack.decode(encoded)
+    earlier = decode_state("c", msgspec.msgpack.encode(fields[:-1]))
+    assert (earlier.tally, earlier.unaccounted) == (Tally(1), 0)
