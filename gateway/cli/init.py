@@ -10,7 +10,7 @@ import typer
 
 from gateway.errors import PenstockError
 
-FOLDERS = ("config", "devices", "rules")
+FOLDERS = ("config", "devices", "handlers", "rules")
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
