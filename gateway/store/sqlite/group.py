@@ -24,9 +24,12 @@ GENERATION_SQL = """
     ON CONFLICT (name) DO UPDATE SET generation = max(generation, excluded.generation)
 """
 OFFSET_SQL = """
-    INSERT INTO group_offsets VALUES (?, ?, ?, ?)
-    ON CONFLICT (group_name, stream, partition)
-    DO UPDATE SET committed_offset = excluded.committed_offset
+    INSERT INTO group_offsets (group_name, stream, partition, committed_offset, since_offset)
+    VALUES (?1, ?2, ?3, ?4, ?4)
+    ON CONFLICT (group_name, stream, partition) DO UPDATE SET
+        committed_offset = excluded.committed_offset,
+        passed = passed + max(excluded.committed_offset - committed_offset, 0),
+        returned = returned + max(committed_offset - excluded.committed_offset, 0)
 """
 
 
@@ -103,7 +106,11 @@ def submit(committer: Committer, content: GroupCommit) -> asyncio.Future[Appende
     if content.offsets or content.state:
         statements = put_statements(content.state)
         statements += offset_statements(content.group, content.generation, content.offsets)
-    return committer.submit(content.outputs, statements, partial(apply_commit, content))
+    # Offsets alone are in no hurry: they share the next commit, whatever the pacing makes of it.
+    is_urgent = bool(content.outputs or content.state)
+    return committer.submit(
+        content.outputs, statements, partial(apply_commit, content), is_urgent=is_urgent
+    )
 
 
 def offset_statements(group: str, generation: int, offsets: Mapping[Key, int]) -> list[Statement]:

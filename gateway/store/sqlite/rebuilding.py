@@ -41,12 +41,16 @@ COUNT_COLUMNS = ("log_start_offset", "head_id", "removed_to_ms")
 
 
 class LostStretch(NamedTuple):
-    """Offsets of a partition that may have held records which are lost."""
+    """Offsets of a partition that held records which are lost.
+
+    Of those in a jump nobody can say whether they were ever given out.
+    """
 
     stream: str
     partition: int
     start_offset: int
     stop_offset: int
+    is_jump: bool = False
 
     def __str__(self) -> str:
         return f"{self.stream}/{self.partition} {self.start_offset} to {self.stop_offset - 1}"
@@ -83,6 +87,7 @@ class PartitionPlan:
         self.batches: list[BatchRow] = []
         self.row: Row = {}
         self.seen_end = 0
+        self.closing_id: int | None = None
 
     def settle(self) -> None:
         """Put the batches in order, and find where the partition begins and ends."""
@@ -108,6 +113,7 @@ class PartitionPlan:
 
     def close(self, identity: int, jump: int) -> None:
         """End with a batch of no records behind everything that may have been there."""
+        self.closing_id = identity
         last = self.batches[-1] if self.batches else None
         last_ms = last.last_ms if last else as_count(self.row.get("removed_to_ms"))
         log_bytes = last.log_bytes if last else 0
@@ -140,8 +146,16 @@ class PartitionPlan:
         lost = []
         end = self.log_start_offset
         for batch in self.batches:
-            if batch.base_offset > end:
-                lost.append(LostStretch(self.stream, self.partition, end, batch.base_offset))
+            # A batch of no records ends a jump, which begins where nothing names an offset.
+            known_end = batch.base_offset
+            if not batch.record_count:
+                known_end = self.seen_end if batch.id == self.closing_id else end
+            for start, stop, is_jump in (
+                (end, known_end, False),
+                (known_end, batch.base_offset, True),
+            ):
+                if start < stop:
+                    lost.append(LostStretch(self.stream, self.partition, start, stop, is_jump))
             end = batch.base_offset + batch.record_count
         return lost
 
@@ -335,8 +349,16 @@ def write_groups(finds: Finds, plans: Sequence[PartitionPlan]) -> None:
         end_offset = last.base_offset + last.record_count
         if not 0 <= as_count(row.get("committed_offset")) <= end_offset:
             row["committed_offset"] = plan.log_start_offset
+        if not is_consistent(row):
+            row |= {"since_offset": row["committed_offset"], "passed": 0, "returned": 0}
         group = row["group_name"]
         finds.rows["groups"].setdefault((group,), {"name": group, "generation": 1})
+
+
+def is_consistent(row: Row) -> bool:
+    """Whether a group's counts lead to its offset."""
+    since, passed, returned = map(as_count, map(row.get, ("since_offset", "passed", "returned")))
+    return since + passed - returned == row.get("committed_offset")
 
 
 def insert_rows(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> int:

@@ -19,7 +19,7 @@ from gateway.store.sqlite.rows import BatchRow, is_intact
 BATCH_COLUMN_COUNT = len(BatchRow._fields)
 SHAPES: dict[str, tuple[type, ...]] = {
     "entries": (str, str, bytes),
-    "group_offsets": (str, str, int, int),
+    "group_offsets": (str, str, int, int, int, int, int),
 }
 """Tables whose rows can be told from others when nothing leads to them any more."""
 

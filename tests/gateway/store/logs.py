@@ -26,7 +26,7 @@ async def _write(data_dir: Path) -> None:
             numbered(first, 10, partition=partition, arrival_ms=BASE_MS + first)
             for partition in range(SPEC.partitions)
         ]
-        await store.append(runs, [Put("sessions", f"client-{first}", b"state")])
+        await store.append(runs, [Put("notes", f"client-{first}", b"state")])
     member = store.join("rules", [STREAM])
     await member.poll()
     await member.commit(offsets={(STREAM, 0): 50, (STREAM, 1): 50})

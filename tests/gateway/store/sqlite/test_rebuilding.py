@@ -2,7 +2,7 @@ import sqlite3
 from contextlib import closing
 
 from gateway.store import verify_log
-from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX, rebuild
+from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX, LostStretch, rebuild
 from gateway.store.sqlite.schema import DATABASE_NAME
 from tests.gateway.store.logs import write_small_log
 
@@ -25,7 +25,10 @@ def test_offsets_go_on_where_the_last_batch_is_known_to_be_the_last(tmp_path):
         connection.execute("UPDATE batches SET body = zeroblob(4) WHERE base_offset = 40")
     (tmp_path / "new").mkdir()
     salvaged = rebuild(source, tmp_path / "new" / DATABASE_NAME, b"", NOW_MS)
-    assert salvaged.stretches == [("telemetry", 0, 40, 50), ("telemetry", 1, 40, 50)]
+    assert salvaged.stretches == [
+        LostStretch("telemetry", 0, 40, 50),
+        LostStretch("telemetry", 1, 40, 50),
+    ]
     assert next_offsets(tmp_path / "new") == [100, 100]
 
 
@@ -36,7 +39,12 @@ def test_offsets_go_on_far_behind_an_end_that_is_not_known(tmp_path):
             "UPDATE batches SET body = zeroblob(4) WHERE base_offset = 90 AND partition_number = 1"
         )
     (tmp_path / "new").mkdir()
-    rebuild(source, tmp_path / "new" / DATABASE_NAME, b"", NOW_MS)
+    salvaged = rebuild(source, tmp_path / "new" / DATABASE_NAME, b"", NOW_MS)
+    # The damaged batch says how far it went; whether more followed it, nothing says.
+    assert salvaged.stretches == [
+        LostStretch("telemetry", 0, 90, 100),
+        LostStretch("telemetry", 0, 100, 100 + 2 * RECORDS_LOST_MAX, is_jump=True),
+    ]
     # The last batch of partition 1 lies behind the damage; that of partition 0 is the damage.
     assert next_offsets(tmp_path / "new") == [100 + 2 * RECORDS_LOST_MAX, 100]
 
@@ -53,7 +61,7 @@ def test_what_a_removed_batch_held_is_named(tmp_path):
         )
     salvaged = rebuild(source, tmp_path / "new.db", b"", NOW_MS)
     assert salvaged.damaged_batches == 1
-    assert ("telemetry", 1, 40, 50) in salvaged.stretches
+    assert LostStretch("telemetry", 1, 40, 50) in salvaged.stretches
     assert "telemetry/1 40 to 49" in str(salvaged)
 
 

@@ -40,7 +40,7 @@ def test_everything_is_found_in_a_sound_log(tmp_path):
     finds = find(data_dir / DATABASE_NAME)
     assert len(finds.batches) == 20
     assert not finds.suspects
-    assert len([key for key in finds.rows["entries"] if key[0] == "sessions"]) == 10
+    assert len([key for key in finds.rows["entries"] if key[0] == "notes"]) == 10
     assert finds.rows["group_offsets"].keys() == {
         ("rules", "telemetry", 0),
         ("rules", "telemetry", 1),
@@ -51,4 +51,4 @@ def test_batches_are_found_when_nothing_leads_to_them(tmp_path):
     path = write_small_log(tmp_path) / DATABASE_NAME
     finds = find(path, {1: bytes(4096)})
     assert len(finds.batches) == 20
-    assert len([key for key in finds.rows["entries"] if key[0] == "sessions"]) == 10
+    assert len([key for key in finds.rows["entries"] if key[0] == "notes"]) == 10
