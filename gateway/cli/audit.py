@@ -11,6 +11,7 @@ import orjson
 import typer
 
 from gateway.cli.backup import DATA_DIR
+from gateway.cli.session_accounts import account_for_sessions
 from gateway.errors import MqttError
 from gateway.events import Record
 from gateway.mqtt import decode_publish_properties
@@ -40,6 +41,7 @@ def audit(
     if seq and seq != PROPERTY and not seq.startswith(PAYLOAD_PREFIX):
         raise typer.BadParameter("--seq takes 'penstock-seq' or 'payload.FIELD'")
     found = audit_log(data)
+    asyncio.run(add_sessions(data, found))
     if seq:
         found["device_gaps"] = asyncio.run(device_gaps(data, stream, seq))
     if json:
@@ -67,6 +69,13 @@ def print_accounts(found: dict[str, Any]) -> None:
             f"{own['dropped_damaged']}"
             + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
         )
+    for own in found["sessions"]:
+        typer.echo(
+            f"session {own['client']}: owed {own['owed']} = delivered {own['delivered']} + expired "
+            f"{own['expired']} + dropped {own['dropped']} + in flight {own['in_flight']}; "
+            f"{own['pending']} more in the log"
+            + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
+        )
     for line in found["breaks"]:
         typer.echo(f"break: {line}")
     for gap in found.get("device_gaps", ()):
@@ -75,6 +84,17 @@ def print_accounts(found: dict[str, Any]) -> None:
             f"(seen before offset {gap['offset']} of partition {gap['partition']})"
         )
     typer.echo("balanced" if found["balanced"] else "not balanced")
+
+
+async def add_sessions(data: Path, found: dict[str, Any]) -> None:
+    """Add the accounts of durable sessions, and what breaks them."""
+    reader = await open_reader(data)
+    try:
+        found["sessions"], breaks = await account_for_sessions(reader)
+    finally:
+        await reader.close()
+    found["breaks"] = [*found["breaks"], *breaks]
+    found["balanced"] = found["balanced"] and not breaks
 
 
 async def device_gaps(data: Path, stream: str, seq: str) -> list[dict[str, Any]]:
