@@ -54,6 +54,7 @@ from gateway.store.sqlite.connections import (
     unavailable,
 )
 from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
+from gateway.store.sqlite.precedence import Precedence
 from gateway.store.sqlite.reserve import DiskReserve, free_bytes
 from gateway.store.sqlite.rows import BatchRow
 
@@ -97,6 +98,7 @@ class Committer:
         self._failure: StoreUnavailable | None = None
         self._mend = mend
         self._damage: StoreDamaged | None = None
+        self.precedence = Precedence()
         self._compressor = BatchCompressor()
         self._task: asyncio.Task[None] | None = None
 
@@ -198,6 +200,7 @@ class Committer:
                 if not self._queue:
                     continue
                 self._underway = self._take_requests()
+                self.precedence.begin()
                 try:
                     await self._commit(self._underway)
                 except sqlite3.Error as error:
@@ -205,6 +208,8 @@ class Committer:
                 except UNENCODABLE as error:
                     self._refuse(self._underway, StoreError(f"a record can't be stored: {error}"))
                     self.queued_bytes -= sum(own.size_bytes for own in self._underway)
+                finally:
+                    self.precedence.end()
         finally:
             self._closing.set()
             self._refuse_all(StoreUnavailable(f"{self._path} is closed"))

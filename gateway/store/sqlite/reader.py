@@ -40,7 +40,7 @@ from gateway.store.sqlite.planning import (
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
 from gateway.store.sqlite.schema import FENCE_SPAN, FORMAT_VERSION, commit_no_of
 
-RECORDS_DECODED_AT_ONCE = 4000
+RECORDS_DECODED_AT_ONCE = 500
 POLL_PAUSE_S = 0.1
 PLANS_MAX = 3
 RECORD_BYTES_MAX = 256 << 20
@@ -267,11 +267,15 @@ class SqliteReader:
             decoded_count += batch.fresh_count
             if decoded_count >= RECORDS_DECODED_AT_ONCE:
                 decoded_count = 0
-                await asyncio.sleep(0)
+                await self.let_pass()
         last_commit_no = commit_no_of(chosen[-1].id) if chosen else 0
         if plan.has_more or len(chosen) < len(plan.batches):
             return reading.merged(last_commit_no - 1, has_more=True)
         return reading.merged(max(known_commit_no, last_commit_no), has_more=False)
+
+    async def let_pass(self) -> None:
+        """Let whoever is more urgent have the event loop, between two parts of a long read."""
+        await asyncio.sleep(0)
 
     async def _find(
         self, positions: Mapping[Key, int], allowance: Allowance
