@@ -17,7 +17,7 @@ from gateway.config import GatewayConfig, check_handlers
 from gateway.devices import SEALED_ROOTS, DeviceTopics, ProfileBook, load_profiles
 from gateway.errors import GroupRefused, PenstockError, StoreUnavailable, UnknownStream
 from gateway.routing import Router, StreamRoute
-from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, MqttServer
+from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, MqttServer, PayloadChecks
 from gateway.store import (
     DAY_MS,
     DeskHost,
@@ -99,6 +99,8 @@ class Gateway:
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
+        if any(profile.checks_on_ingest for profile in self._profiles.profiles):
+            self._server.hub.ingest.payload_checks = PayloadChecks(self._profiles)
         addresses = await self._server.start()
         self._tasks += self._server.tasks
         await self._start_loops(store, router, desk)

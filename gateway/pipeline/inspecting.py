@@ -14,7 +14,7 @@ from gateway.clock import Clock
 from gateway.devices import Decode, PayloadInvalid, Profile, ProfileBook, Undecodable
 from gateway.errors import StoreUnavailable
 from gateway.events import RecordBatch, Run
-from gateway.pipeline.evaluate import cut
+from gateway.pipeline.pieces import cut
 from gateway.store import Failure, Member, StreamStore, begin_at_end, letter_run
 
 GROUP = "profiles"
@@ -61,7 +61,7 @@ class Inspection:
         Raises:
             MemberFenced: another gateway inspects this log.
         """
-        await begin_at_end(self._store, GROUP, list(self._streams))
+        await self._begin()
         member = self._store.join(GROUP, list(self._streams))
         try:
             while True:
@@ -74,6 +74,16 @@ class Inspection:
                     await asyncio.sleep(0)
         finally:
             await member.close()
+
+    async def _begin(self) -> None:
+        """See that the group begins with what comes, unless it has its place already."""
+        while True:
+            try:
+                await begin_at_end(self._store, GROUP, list(self._streams))
+            except StoreUnavailable:
+                await asyncio.sleep(self._options.retry_ms / 1_000)
+            else:
+                return
 
     async def _poll(self, member: Member) -> Sequence[RecordBatch]:
         """What comes next; returns empty when it is time to save how far this has come."""

@@ -17,6 +17,7 @@ from gateway.server.options import (
     TlsOptions,
 )
 from gateway.server.passwords import hash_password
+from gateway.server.payload_checks import PayloadChecks
 from gateway.server.presence import PRESENCE_STREAM
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Kind",
     "ListenerOptions",
     "MqttServer",
+    "PayloadChecks",
     "QuotaOptions",
     "ServerOptions",
     "TlsFilesInvalid",

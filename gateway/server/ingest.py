@@ -20,6 +20,7 @@ from gateway.metrics import Counters, RecentMaximum
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import RetainedMessages, Route, Router, TopicRefused, cut_runs
 from gateway.server.options import ServerOptions
+from gateway.server.payload_checks import PayloadChecks, PayloadRefused
 from gateway.server.repeats import SEQUENCE_PROPERTY, Repeats, sequence_of
 from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
@@ -67,6 +68,7 @@ class Ingest:
         self._receiving_by_client: dict[str, dict[bytes, None]] = {}
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.repeats = Repeats(options.repeat_window_ms)
+        self.payload_checks: PayloadChecks | None = None
         self._knows_sequences = False
         self.route_will: Callable[[str, str], Route] = lambda _, topic: router.route_of(topic)
         self.on_recovered: Callable[[], None] | None = None
@@ -93,8 +95,8 @@ class Ingest:
                 self.submit(publisher, state, single)
             return
         try:
-            routes = (publisher.permit or self.router).routes_of(batch.topics)
-        except TopicRefused as error:
+            routes = self._resolve(publisher, batch)
+        except (TopicRefused, PayloadRefused) as error:
             self._submit_each(publisher, state, batch, error)
             return
         submission = Submission(publisher, batch.packet_ids, batch.received_ids)
@@ -113,6 +115,13 @@ class Ingest:
         if self.uncommitted_bytes > self._uncommitted_bytes_max and publisher not in self._paused:
             self._paused.add(publisher)
             publisher.pause()
+
+    def _resolve(self, publisher: Publisher, batch: PublishBatch) -> list[Route]:
+        """Where each message is stored, if all of them may be."""
+        routes = (publisher.permit or self.router).routes_of(batch.topics)
+        if self.payload_checks is not None:
+            self.payload_checks.check(routes, batch.payloads)
+        return routes
 
     def _without_repeats(
         self,
@@ -143,9 +152,9 @@ class Ingest:
         publisher: Publisher,
         state: SessionState,
         batch: PublishBatch,
-        error: TopicRefused,
+        error: TopicRefused | PayloadRefused,
     ) -> None:
-        """Take the messages one by one, because one of them has no stream, and refuse that one."""
+        """Take the messages one by one, because one of them can't be stored, and refuse that."""
         if len(batch.topics) == 1:
             LOG.info("refused a message of '%s': %s", state.client_id, error)
             self.refused += 1
@@ -189,11 +198,11 @@ class Ingest:
         """Change tables with the next commit."""
         self._take(Submission(puts=puts))
 
-    def submit_own(self, runs: list[Run]) -> None:
+    def submit_own(self, runs: list[Run], on_durable: Callable[[], None] | None = None) -> None:
         """Take what the gateway has to say itself."""
         size = sum(len(payload) + RECORD_BYTES for run in runs for payload in run.payloads)
         puts = retained_puts(runs, self._retained)
-        self._take(Submission(runs=runs, puts=puts, size_bytes=size))
+        self._take(Submission(runs=runs, puts=puts, size_bytes=size, on_durable=on_durable))
 
     async def drain(self) -> None:
         """Return when nothing waits for a commit any more; the end is near, so read no more.

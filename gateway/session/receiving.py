@@ -27,6 +27,8 @@ PUBACK_HEADER = b"\x40\x02"
 PUBREC_HEADER = b"\x50\x02"
 PUBCOMP_HEADER = b"\x70\x02"
 NO_PACKET_ID = b"\x00\x00"
+# Sending the same again would change nothing.
+FINAL_REFUSALS = (ReasonCode.NOT_AUTHORIZED, ReasonCode.PAYLOAD_FORMAT_INVALID)
 
 
 class Receiving:
@@ -211,7 +213,7 @@ class Receiving:
 
         Spec: MQTT311 §3.3.5 [MQTT311-3.3.5-2]
         """
-        if refused.reason_code != ReasonCode.NOT_AUTHORIZED:
+        if refused.reason_code not in FINAL_REFUSALS:
             return []
         answers = b"".join(PUBACK_HEADER + packet_id for packet_id in refused.packet_ids)
         answers += b"".join(PUBREC_HEADER + packet_id for packet_id in refused.received_ids)

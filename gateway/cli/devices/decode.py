@@ -91,7 +91,6 @@ def described(profile: Profile) -> dict[str, Any]:
         "fields": [field.name for field in profile.fields],
         "undecodable": profile.undecodable,
         "invalid": profile.invalid,
-        "claim_check_bytes": profile.claim_bytes,
         "path": profile.path,
     }
 

@@ -37,8 +37,6 @@ VERSION: Final = 1
 PROFILES_MAX: Final = 1_000
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 NEIGHBOUR_BYTES_MAX: Final = 4 << 20
-CLAIM_BYTES_LEAST: Final = 1 << 10
-CLAIM_BYTES_MOST: Final = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +193,6 @@ class ProfileReader:
             payload=self._payload(),
             fields=self._fields(),
             time=self._time(),
-            sequence=self._owner("sequence").document.text("sequence"),
             schema=self._schema(),
             limits=self._limits(),
             undecodable=pick(
@@ -205,7 +202,6 @@ class ProfileReader:
                 default.undecodable,
             ),
             invalid=pick(self._owner("invalid").document, "invalid", invalids, default.invalid),
-            claim_bytes=self._claim_bytes(),
             path=document.path,
         )
         document.finish("base", "version", "profile")
@@ -254,12 +250,6 @@ class ProfileReader:
         section = self._owner("limits").document.section("limits")
         return DecodeLimits() if section is None else read_limits(section)
 
-    def _claim_bytes(self) -> int | None:
-        document = self._owner("claim_check").document
-        if "claim_check" not in document:
-            return None
-        return document.size_bytes("claim_check", least=CLAIM_BYTES_LEAST, most=CLAIM_BYTES_MOST)
-
     def _schema(self) -> object:
         owner = self._owner("schema")
         if "schema" not in owner.document:
@@ -300,7 +290,6 @@ class ProfileReader:
                 )
         names = (*known, *(field.name for field in profile.fields))
         time = "" if profile.time is None else profile.time.name
-        for key, name in (("time", time), ("sequence", profile.sequence)):
-            if name and name not in names:
-                hint = did_you_mean(name, names)
-                self._document.complain(f"the payload has no '{name}'{hint}", key)
+        if time and time not in names:
+            hint = did_you_mean(time, names)
+            self._document.complain(f"the payload has no '{time}'{hint}", "time")

@@ -89,7 +89,7 @@ class Profile:
     """One kind of device, as far as one kind of its messages goes.
 
     A profile without topics is a base of others. `schema` is a JSON Schema of the payload as it
-    was sent. `claim_bytes`: a larger payload is kept as a blob beside the log; None: never.
+    was sent.
     """
 
     name: str
@@ -98,18 +98,16 @@ class Profile:
     payload: PayloadSpec = field(default_factory=PayloadSpec)
     fields: tuple[FieldSpec, ...] = ()
     time: TimeField | None = None
-    sequence: str = ""
     schema: Any = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     undecodable: Undecodables = "dead-letter"
     invalid: Invalids = "tag"
-    claim_bytes: int | None = None
     path: str = ""
 
     @property
     def checks_on_ingest(self) -> bool:
         """Whether a payload is decoded before it is stored, because it may be refused."""
-        return "reject" in (self.undecodable, self.invalid) or bool(self.sequence)
+        return "reject" in (self.undecodable, self.invalid)
 
     @property
     def is_inspected(self) -> bool:

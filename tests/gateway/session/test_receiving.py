@@ -172,10 +172,11 @@ def test_3_1_1_hears_nothing_of_what_it_should_send_again(connected):
 
 
 @pytest.mark.spec("MQTT311-3.3.5-2")
-def test_3_1_1_hears_an_acknowledgement_of_what_it_may_not_send(connected):
+@pytest.mark.parametrize("reason_code", [FORBIDDEN, ReasonCode.PAYLOAD_FORMAT_INVALID])
+def test_3_1_1_hears_an_acknowledgement_of_what_it_may_not_send(connected, reason_code):
     script = connected(V3)
     script.publish(qos_1(5))
-    script.feed(AppendRefused(ids(5), [], FORBIDDEN))
+    script.feed(AppendRefused(ids(5), [], reason_code))
     assert script.sent == [Puback(5)]
 
 

@@ -31,14 +31,13 @@ def invalid(folder):
 def test_a_profile_says_what_it_says():
     book = parse_profile(
         HEAD + "title: Pump\nfields: {t: {unit: °C, min: 0, scale: 0.1}}\n"
-        "limits: {size: 1KiB, depth: 3, values: 9}\nclaim_check: 64KiB\ninvalid: reject\n"
+        "limits: {size: 1KiB, depth: 3, values: 9}\ninvalid: reject\n"
     )
     profile = book.named("pump")
     assert profile.title == "Pump"
     assert profile.fields[0].unit == "°C"
     assert profile.fields[0].type == "number"
     assert (profile.limits.size_bytes_max, profile.limits.depth_max) == (1024, 3)
-    assert profile.claim_bytes == 64 << 10
     assert profile.checks_on_ingest
     assert profile.is_inspected
 
@@ -60,13 +59,11 @@ def test_a_profile_says_what_it_says():
         ("payload: {format: frame}\n", "4:10: a frame needs a 'layout'"),
         ("payload: {format: protobuf, message: a}\n", "4:10: missing key 'descriptor'"),
         ("payload: {format: csv, columns: [a]}\ntime: {field: b}\n", "5:7: the payload has no"),
-        ("payload: {format: csv, columns: [a]}\nsequence: b\n", "5:11: the payload has no 'b'"),
         ("payload: {format: csv, columns: [volts]}\nfields: {volt: {}}\n", "did you mean 'volts'?"),
         ("undecodable: tag\n", "4:14: 'tag' is not one of"),
         ("base: nobody\n", "4:7: there is no profile 'nobody'"),
         ("base: pump\n", "4:7: profiles are each other's base: pump → pump"),
         ("schema: none.json\n", "4:9: 'none.json' can't be read"),
-        ("claim_check: 1\n", "4:14: 'claim_check' is 1; it must be at least"),
         ("limits: {depth: 1000}\n", "4:17: 'depth' is 1000; it must be"),
     ],
 )
