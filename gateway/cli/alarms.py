@@ -21,10 +21,10 @@ from gateway.cli.messenger import deliver
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load_config
 from gateway.documents import did_you_mean, parse_duration_ms
-from gateway.errors import PenstockError, StoreInUse
+from gateway.errors import PenstockError, RequestUnknown, StoreInUse
 from gateway.events import Origin, Run
 from gateway.rules import ALARMS_STREAM, CommandTopic, command_topic
-from gateway.store import StoreOptions, StreamSpec, open_reader, open_store
+from gateway.store import RemoteDesk, StoreOptions, StreamSpec, open_reader, open_store
 
 ALARMS_TABLE = "alarms"
 DATA_DIR = Path("penstock-data")
@@ -178,13 +178,30 @@ def _hand_in(gateway: Gateway, asked: CommandTopic, fields: dict[str, Any]) -> N
     print(asyncio.run(_deliver(gateway, asked, payload)))
 
 
+async def _publish(gateway: Gateway, topic: str, payload: bytes) -> None:
+    """Hand a message to the running gateway: by the socket in its data directory, else by MQTT.
+
+    The socket is this user's, so no credentials are asked for.
+    """
+    desk = await RemoteDesk.connect(gateway.data)
+    if desk is None:
+        await deliver(gateway.host, gateway.port, topic, payload, CLIENT)
+        return
+    try:
+        await desk.ask("publish", topic, payload, CLIENT)
+    except RequestUnknown:
+        await deliver(gateway.host, gateway.port, topic, payload, CLIENT)
+    finally:
+        await desk.close()
+
+
 async def _deliver(gateway: Gateway, asked: CommandTopic, payload: bytes) -> str:
     await (await open_reader(gateway.data)).close()  # else a log would be made where there is none
     topic = command_topic(asked)
     try:
         store = await open_store(StoreOptions(gateway.data), SystemClock())
     except StoreInUse:
-        await deliver(gateway.host, gateway.port, topic, payload, CLIENT)
+        await _publish(gateway, topic, payload)
         return f"{asked.verb} of {asked.rule} {asked.key}".strip() + " is in the log"
     try:
         await store.ensure(StreamSpec(ALARMS_STREAM, partitions=1))

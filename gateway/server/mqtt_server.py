@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.clock import Clock
-from gateway.events import Run
-from gateway.routing import RetainedMessages, Router
+from gateway.errors import UnknownStream
+from gateway.events import Flag, Run
+from gateway.routing import RetainedMessages, Router, TopicRefused
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.hub import Hub
@@ -90,6 +91,23 @@ class MqttServer:
             if self._options.sys_interval_ms:
                 self.sys.tell_flapping()
             self.listeners.sweep()
+
+    async def publish(self, topic: str, payload: bytes, client: str) -> None:
+        """Publish at QoS 1 for a command of this machine's user; returns when it is durable.
+
+        Raises:
+            UnknownStream: no stream takes the topic.
+        """
+        try:
+            route = self.ingest.router.route_of(topic)
+        except TopicRefused as error:
+            raise UnknownStream(str(error)) from error
+        now_ms = self.hub.clock.now_ms()
+        flags = bytes((Flag.QOS_1,))
+        run = Run(route.stream, route.partition, client, now_ms, [route.origin], [payload], flags)
+        durable = asyncio.Event()
+        self.ingest.submit_own([run], durable.set)
+        await durable.wait()
 
     def reload(self) -> None:
         """Read the files of the TLS listeners again, as SIGHUP asks; nobody is disconnected."""

@@ -20,8 +20,8 @@ from gateway.cli.devices.registry_access import (
     NoSuchDevice,
     RegistryDesk,
     change_of,
-    data_dir_of,
     find,
+    log_dir_of,
     read_registry,
     stamped,
 )
@@ -73,7 +73,7 @@ def add(
         password=ask_password() if password else "",
         has_certificate=certificate,
     )
-    data_dir = data_dir_of(data, config)
+    data_dir = log_dir_of(data, config)
     is_first = asyncio.run(_add(RegistryDesk(data_dir), made))
     if json:
         print(orjson.dumps({"device": device, "key": secret or None}).decode())
@@ -130,7 +130,7 @@ def list_devices(
     if status and status not in STATUSES:
         fail(f"--status {status!r} is not one of {', '.join(STATUSES)}", BAD_USAGE)
     wanted = tags_of(tag).items()
-    for device in asyncio.run(read_registry(data_dir_of(data, config))):
+    for device in asyncio.run(read_registry(log_dir_of(data, config))):
         if (
             fnmatchcase(device.id, pattern)
             and status in ("", device.status)
@@ -144,7 +144,7 @@ def show(
     device: str = ID, data: Path | None = DATA, config: Path | None = CONFIG, json: bool = JSON
 ) -> None:
     """Show one device: everything but its secrets, which nobody keeps."""
-    found = find(asyncio.run(read_registry(data_dir_of(data, config))), device)
+    found = find(asyncio.run(read_registry(log_dir_of(data, config))), device)
     content = shown(found)
     if json:
         print(orjson.dumps(content).decode())
@@ -233,7 +233,7 @@ def change(
 
 def remove(device: str = ID, data: Path | None = DATA, config: Path | None = CONFIG) -> None:
     """Forget a device; its events stay in the log."""
-    asyncio.run(_remove(RegistryDesk(data_dir_of(data, config)), device))
+    asyncio.run(_remove(RegistryDesk(log_dir_of(data, config)), device))
     print(f"{device}: removed")
 
 
@@ -244,7 +244,7 @@ async def _remove(desk: RegistryDesk, device: str) -> None:
 
 
 def _edit(data: Path | None, config: Path | None, device: str, edit: Any) -> Device:
-    return asyncio.run(RegistryDesk(data_dir_of(data, config)).edit(device, edit))
+    return asyncio.run(RegistryDesk(log_dir_of(data, config)).edit(device, edit))
 
 
 def shown(device: Device) -> dict[str, Any]:

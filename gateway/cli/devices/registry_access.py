@@ -38,7 +38,7 @@ class DeviceExists(PenstockError):
     """The registry has such an entry already."""
 
 
-def data_dir_of(data: Path | None, config: Path | None) -> Path:
+def log_dir_of(data: Path | None, config: Path | None) -> Path:
     """The data directory: the option, or what the configuration says, or the default."""
     if data is not None:
         return data

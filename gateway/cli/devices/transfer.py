@@ -18,8 +18,8 @@ from gateway.cli.devices.registry_access import (
     DATA,
     RegistryDesk,
     change_of,
-    data_dir_of,
     in_chunks,
+    log_dir_of,
     read_registry,
     stamped,
 )
@@ -68,7 +68,7 @@ def import_devices(
     keys: dict[str, str] = {}
     if new_keys is not None:
         devices = [with_key(device, keys) for device in devices]
-    desk = RegistryDesk(data_dir_of(data, config))
+    desk = RegistryDesk(log_dir_of(data, config))
     before = asyncio.run(desk.read())
     if not update:
         refuse_known(devices, before, str(file))
@@ -159,7 +159,7 @@ def export_devices(
     config: Path | None = CONFIG,
 ) -> None:
     """Write the registry to a file that `import` reads: of keys what is kept, never themselves."""
-    registry = asyncio.run(read_registry(data_dir_of(data, config)))
+    registry = asyncio.run(read_registry(log_dir_of(data, config)))
     is_csv = csv or (file is not None and file.suffix == ".csv")
     if is_csv:
         text = write_csv(registry)

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway.errors import UnknownStream
 from gateway.mqtt import (
     Connack,
     Connect,
@@ -119,3 +120,11 @@ async def test_hostile_clients_leave_nothing_behind(edge, seed):
     assert server.hub.connected == len(server.hub.takeovers) == len(server.hub.quotas) == 0
     assert len(server.fanout.tree) == 0
     await until(lambda: server.ingest.uncommitted_bytes == 0, "the last commit")
+
+
+async def test_what_a_command_publishes_is_durable_when_that_returns(edge):
+    server = await edge()
+    await server.publish("plant/p/t", b"1", "$command")
+    assert server.store.payloads("rest") != {}
+    with pytest.raises(UnknownStream, match="no stream takes the topic 'nowhere/x'"):
+        await server.publish("nowhere/x", b"1", "$command")

@@ -7,7 +7,7 @@ from gateway.cli.devices.registry_access import (
     DATA_DIR,
     RegistryDesk,
     change_of,
-    data_dir_of,
+    log_dir_of,
     in_chunks,
     read_registry,
     stamped,
@@ -18,11 +18,11 @@ from gateway.errors import ChangeRefused, StoreUnavailable
 
 def test_the_data_directory_is_the_option_or_the_configurations(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert data_dir_of(None, None) == DATA_DIR
+    assert log_dir_of(None, None) == DATA_DIR
     config = tmp_path / "gateway.yaml"
     config.write_text("data: here\n")
-    assert data_dir_of(None, config) == tmp_path / "here"
-    assert data_dir_of(tmp_path, config) == tmp_path
+    assert log_dir_of(None, config) == tmp_path / "here"
+    assert log_dir_of(tmp_path, config) == tmp_path
 
 
 async def test_a_change_that_comes_too_late_is_refused(tmp_path):
