@@ -127,3 +127,24 @@ def test_the_bound_of_a_top_is_no_less_than_what_it_takes(window):
     tracemalloc.stop()
     cost = cost_of(rule)
     assert taken <= cost.key_bytes + cost.sample_bytes * min(2_000, cost.samples_max or 0)
+
+
+@pytest.mark.parametrize(
+    "method", ["zscore", "level_shift", "spike", "change_point", "rate", "stuck"]
+)
+def test_the_bound_of_an_anomaly_is_no_less_than_what_it_takes(method):
+    rule = load_one(
+        "- {id: a, from: t, key: [], "
+        f"anomaly: {{value: payload.x, method: {method}, history: 2000}}}}"
+    )
+    engine, tape = Engine([rule]), Tape()
+    engine.feed(tape.event({"x": 0}, topic="t", arrival=1))
+    gc.collect()
+    tracemalloc.start()
+    for number in range(4_500):
+        tape.batches.clear()
+        engine.feed(tape.event({"x": number % 977}, topic="t", arrival=number + 1))
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert taken <= cost_of(rule).key_bytes

@@ -230,3 +230,12 @@ def test_a_window_of_days_holds_what_its_calendar_says(kind):
     assert [results["n"] for _, results in looks] == list(Counter(dates).values())
     ends = [datetime.fromtimestamp(moment_ms / 1_000, zone) for moment_ms, _ in looks]
     assert {(end.hour, end.minute) for end in ends} == {(0, 0)}
+
+
+def test_the_last_value_is_held_at_even_steps_for_no_longer_than_the_window():
+    plan = WindowPlan(WindowSpec("hopping", 15_000, 5_000), [AggregateSpec("x", "last")])
+    looks = look(plan.open(), plan, [(1_000, [7]), (2_000, [8]), (31_000, [9])])
+    assert [(moment_ms, results["x"]) for moment_ms, results in looks] == [
+        (5_000, 8), (10_000, 8), (15_000, 8),
+        (35_000, 9), (40_000, 9), (45_000, 9),
+    ]  # fmt: skip
