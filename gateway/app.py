@@ -142,6 +142,8 @@ class Gateway:
             Inspection,
             Ledger,
             Retention,
+            Scrub,
+            ScrubOptions,
             WearWatch,
         )
 
@@ -155,6 +157,9 @@ class Gateway:
         config = self._config
         wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
         self._tasks.append(asyncio.create_task(wear.run(), name="wear"))
+        if config.scrub_ms is not None:
+            scrub = Scrub(store, self._clock, ScrubOptions(config.scrub_ms))
+            self._tasks.append(asyncio.create_task(scrub.run(), name="scrub"))
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
         if any(profile.is_inspected for profile in self._profiles.profiles):

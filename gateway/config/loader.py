@@ -24,7 +24,7 @@ from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
 from gateway.mqtt import check_topic_filter
 from gateway.server import ServerOptions
-from gateway.store import StoreOptions, StreamSpec, WearOptions
+from gateway.store import DAY_MS, StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -69,6 +69,7 @@ class GatewayConfig:
     server: ServerOptions = field(default_factory=ServerOptions)
     linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
+    scrub_ms: int | None = 7 * DAY_MS
     wear: WearOptions = field(default_factory=WearOptions)
     tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max
 

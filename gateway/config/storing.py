@@ -14,7 +14,8 @@ PER_DAY = "/day"
 TAIL_BYTES_LEAST = 1 << 20
 BUDGET_BYTES_LEAST = 1 << 20
 RESERVE_BYTES_LEAST = 1 << 20
-KEYS = ("linger", "tail_size", "reserve", "write_budget", "card_endurance")
+SCRUB_MS_LEAST = 60_000
+KEYS = ("linger", "tail_size", "reserve", "write_budget", "card_endurance", "scrub")
 
 
 def read_store(top: Section) -> dict[str, Any]:
@@ -31,6 +32,8 @@ def read_store(top: Section) -> dict[str, Any]:
         found["tail_bytes_max"] = section.size_bytes("tail_size", least=TAIL_BYTES_LEAST)
     if "reserve" in section:
         found["reserve_bytes"] = _reserve(section)
+    if "scrub" in section:
+        found["scrub_ms"] = _scrub(section)
     if "write_budget" in section or "card_endurance" in section:
         found["wear"] = WearOptions(_budget(section), _endurance(section))
     section.finish(*KEYS)
@@ -42,6 +45,14 @@ def _reserve(section: Section) -> int:
     if 0 < size_bytes < RESERVE_BYTES_LEAST:
         section.complain("'reserve' must be 0 or at least 1MiB", "reserve")
     return size_bytes
+
+
+def _scrub(section: Section) -> int | None:
+    """How long a pass over the whole log takes; `none` reads nothing."""
+    node = section.get("scrub")
+    if node is not None and node.kind == "scalar" and node.source == NONE:
+        return None
+    return section.duration_ms("scrub", least=SCRUB_MS_LEAST)
 
 
 def _endurance(section: Section) -> int | None:

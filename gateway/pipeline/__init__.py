@@ -10,6 +10,7 @@ from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.ledger import Ledger
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
+from gateway.pipeline.scrub import Scrub, ScrubOptions
 from gateway.pipeline.wear import WearWatch
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "Retention",
     "RetentionOptions",
     "RuleEvaluation",
+    "Scrub",
+    "ScrubOptions",
     "Surroundings",
     "Trial",
     "WearWatch",

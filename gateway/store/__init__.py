@@ -67,6 +67,7 @@ from gateway.store.safety import (
     verify_log,
 )
 from gateway.store.scan import Scan
+from gateway.store.scrubbing import SCRUB_KEY, SCRUB_TABLE, DamagedBatch, Scrubbed
 from gateway.store.sqlite.reference import read_reference
 from gateway.store.wear import (
     WEAR_KEY,
@@ -89,6 +90,8 @@ __all__ = [
     "DELIVERIES_MAX",
     "LEASE_MS",
     "LEDGER_TABLE",
+    "SCRUB_KEY",
+    "SCRUB_TABLE",
     "WEAR_KEY",
     "WEAR_TABLE",
     "Appended",
@@ -101,6 +104,7 @@ __all__ = [
     "Chunk",
     "ClockRecord",
     "Correction",
+    "DamagedBatch",
     "DeskHost",
     "Durability",
     "Extent",
@@ -123,6 +127,7 @@ __all__ = [
     "Reference",
     "RemoteDesk",
     "Scan",
+    "Scrubbed",
     "Settlement",
     "SharingMember",
     "Start",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from gateway.events import RecordBatch, Run
+from gateway.store.scrubbing import Scrubbed
 
 Durability = Literal["fsync", "os", "memory"]
 Behind = Literal["block", "drop", "alert"]
@@ -374,6 +375,17 @@ class StreamStore(StreamReader, Protocol):
         Raises:
             UnknownStream: no such stream.
             StreamInvalid: that stream doesn't compact.
+        """
+        ...
+
+    async def scrub_step(self, position: int) -> Scrubbed:
+        """Read a little of the log anew from the disk, behind `position`, and check it.
+
+        Damaged batches that no earlier report names are reported in the table `damage`.
+
+        Raises:
+            StoreDamaged: the file is broken; it is mended while the log stays open.
+            StoreUnavailable: the disk refused.
         """
         ...
 

@@ -33,6 +33,7 @@ from gateway.store.protocol import (
     Volume,
 )
 from gateway.store.recent import Recent
+from gateway.store.scrubbing import Scrubbed
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.compactor import Compactor
@@ -49,6 +50,7 @@ from gateway.store.sqlite.retention import (
     removal_statements,
 )
 from gateway.store.sqlite.schema import DATABASE_NAME
+from gateway.store.sqlite.scrubbing import REPORT_TABLE, known_batches, report_put, scrub
 from gateway.store.sqlite.table import SqliteTable, put_statements
 
 PARTITIONS_MAX = 256
@@ -247,11 +249,26 @@ class SqliteStore(SqliteReader):
         """Make changes of batches that are there already durable, all of them or none."""
         await self._committer.submit((), statements, is_urgent=False)
 
+    async def scrub_step(self, position: int) -> Scrubbed:
+        try:
+            found = await asyncio.to_thread(scrub, self._path, position)
+        except StoreDamaged as damage:
+            self._report(damage)
+            raise
+        if found.damaged:
+            known = known_batches(report for _, report in await self.entries(REPORT_TABLE))
+            fresh = [own for own in found.damaged if own.batch_id not in known]
+            found = found._replace(damaged=fresh)
+            if fresh:
+                await self.append([], [report_put(fresh, self._clock.now_ms())])
+        return found
+
     async def close(self) -> None:
         # Readers first: the last connection to close moves the WAL into the main file.
         await super().close()
         await self._committer.close()
         self._lock.release()
+
 
     async def wait(self, after_commit_no: int) -> None:
         await self.recent.wait(after_commit_no)

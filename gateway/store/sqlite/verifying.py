@@ -25,7 +25,7 @@ from gateway.store.batch_format import BatchDamaged
 from gateway.store.cursors import Key
 from gateway.store.sqlite.damage import find_in_layout
 from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX
-from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row
+from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row, is_intact
 from gateway.store.sqlite.schema import DATABASE_NAME, FENCE_SPAN
 from gateway.store.sqlite.stretches import Stretch, merged, uncovered
 
@@ -152,21 +152,17 @@ def connect_snapshot(path: Path) -> sqlite3.Connection:
 
 def check_batches(connection: sqlite3.Connection, verdict: Verdict) -> None:
     """Walk over every batch: checksum, offsets, times, fences; and draw the hash."""
-    by_number: dict[int, PartitionCheck] = {}
-    for number, stream, partition, start, head_id in connection.execute(
-        "SELECT number, stream, partition, log_start_offset, head_id FROM partitions"
-    ):
-        own = PartitionCheck(stream, partition, number, start, head_id, start)
-        by_number[number] = verdict.partitions[stream, partition] = own
-    for _, stream, partition, offset in connection.execute(OFFSETS_SQL):
-        if (stream, partition) in verdict.partitions:
-            verdict.partitions[stream, partition].ahead[offset] = (0, 0)
+    known = {own for report in verdict.reports for own in report.get("batches", ())}
+    by_number = prepare_checks(connection, verdict)
     for columns in connection.execute(f"SELECT {COLUMNS} FROM batches ORDER BY id"):  # noqa: S608 - names
         row = BatchRow(*columns)
         verdict.batch_count += 1
         check = by_number.get(row.partition_number)
         if check is None:
             verdict.fault(f"batch {row.id}: no partition has number {row.partition_number!r}")
+            continue
+        if row.id in known and not is_intact(row):
+            step_over(row, check)
             continue
         try:
             batches = decode_row(row, check.stream, check.partition)
@@ -176,6 +172,30 @@ def check_batches(connection: sqlite3.Connection, verdict: Verdict) -> None:
         for complaint in check_place(row, check):
             verdict.fault(f"{check.stream}/{check.partition}: batch {row.id} {complaint}")
         take(batches, row, check)
+
+
+def prepare_checks(connection: sqlite3.Connection, verdict: Verdict) -> dict[int, PartitionCheck]:
+    """A check of each partition, by number, that knows where groups stand."""
+    by_number: dict[int, PartitionCheck] = {}
+    for number, stream, partition, start, head_id in connection.execute(
+        "SELECT number, stream, partition, log_start_offset, head_id FROM partitions"
+    ):
+        own = PartitionCheck(stream, partition, number, start, head_id, start)
+        by_number[number] = verdict.partitions[stream, partition] = own
+    for _, stream, partition, offset in connection.execute(OFFSETS_SQL):
+        if (stream, partition) in verdict.partitions:
+            verdict.partitions[stream, partition].ahead[offset] = (0, 0)
+    return by_number
+
+
+def step_over(row: BatchRow, check: PartitionCheck) -> None:
+    """Go on behind a damaged batch that was reported, as its report says or the next one shows."""
+    end_offset = row.base_offset + row.record_count
+    if end_offset > check.next_offset and row.base_offset <= check.next_offset:
+        check.gaps.append((check.next_offset, end_offset))
+        check.next_offset = end_offset
+    if row.is_fence:
+        check.fence_id = row.id
 
 
 def check_place(row: BatchRow, check: PartitionCheck) -> Iterator[str]:

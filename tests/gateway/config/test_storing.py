@@ -4,7 +4,7 @@ import pytest
 
 from gateway.config.loader import load_config
 from gateway.errors import DocumentInvalid
-from gateway.store import WearOptions
+from gateway.store import DAY_MS, WearOptions
 
 MIB = 1 << 20
 
@@ -42,9 +42,16 @@ def test_everything_reaches_its_part(load):
     assert load("store: {write_budget: 1MiB/day}").wear == WearOptions(MIB, None)
 
 
+def test_a_pass_of_scrubbing_takes_a_week_unless_told_otherwise(load):
+    assert load("version: 1").scrub_ms == 7 * DAY_MS
+    assert load("store: {scrub: 1d}").scrub_ms == DAY_MS
+    assert load("store: {scrub: none}").scrub_ms is None
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("store: {scrub: 1s}", "'scrub'"),
         ("store: {linger: soon}", "'soon' is not a duration"),
         ("store: {linger: [auto]}", "is not a duration"),
         ("store: {linger: 1h}", "at most 10000 ms"),
