@@ -35,6 +35,7 @@ from gateway.store import (
     offsets_at,
     open_reader,
     parse_place,
+    read_corrections,
 )
 
 DATA_DIR = Path("penstock-data")
@@ -171,6 +172,7 @@ async def read_shared(data: Path, sharing: Sharing, printer: Printer) -> None:
     while True:
         reader = await open_reader(data)
         try:
+            printer.corrections = await read_corrections(reader)
             if await _read_while_member(data, reader, sharing, printer):
                 return
         except (MemberFenced, StoreUnavailable):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import orjson
 
 from gateway.events import Origin, RecordBatch
 from gateway.mqtt import matches
-from gateway.store import Gap
+from gateway.store import Correction, Gap, corrected_ms
 
 SIZE_STEP = 1024
 
@@ -41,16 +41,22 @@ class Line(NamedTuple):
     topic: str
     device: str
     payload: bytes
+    corrected_time: str = ""
+    """What the time should have been, where the clock is known to have been wrong."""
 
 
 class Printer:
-    """Prints the chosen records of batches, each batch in one write."""
+    """Prints the chosen records of batches, each batch in one write.
+
+    `corrections` say when the clock was wrong.
+    """
 
     def __init__(self, choice: Choice, show: Callable[[Line], bytes]) -> None:
         self._choice = choice
         self._show = show
         self._left = sys.maxsize if choice.limit is None else choice.limit
         self._taken: dict[Origin, bool] = {}
+        self.corrections: Sequence[Correction] = ()
 
     @property
     def left(self) -> int:
@@ -65,7 +71,7 @@ class Printer:
     def print(self, batch: RecordBatch) -> None:
         """Print what is chosen of a batch."""
         lines = []
-        for line, origin in lines_of(batch):
+        for line, origin in lines_of(batch, self.corrections):
             if self.is_done:
                 break
             taken = self._taken.get(origin)
@@ -79,14 +85,18 @@ class Printer:
             sys.stdout.buffer.flush()
 
 
-def lines_of(batch: RecordBatch) -> Iterable[tuple[Line, Origin]]:
+def lines_of(
+    batch: RecordBatch, corrections: Sequence[Correction] = ()
+) -> Iterable[tuple[Line, Origin]]:
     """The records of a batch, ready to be shown, oldest first."""
     offset = batch.base_offset
     for run in batch.runs:
         time = iso_time(run.arrival_ms)
+        right_ms = corrected_ms(run.arrival_ms, corrections)
+        corrected = iso_time(right_ms) if right_ms != run.arrival_ms else ""
         for origin, payload in zip(run.origins, run.payloads, strict=True):
             yield (
-                Line(batch.stream, batch.partition, offset, time, *origin, payload),
+                Line(batch.stream, batch.partition, offset, time, *origin, payload, corrected),
                 origin,
             )
             offset += 1
@@ -95,6 +105,8 @@ def lines_of(batch: RecordBatch) -> Iterable[tuple[Line, Origin]]:
 def json_line(line: Line) -> bytes:
     """One JSON object: the payload as the JSON that it is, else in base64."""
     shown: dict[str, Any] = line._asdict()
+    if not line.corrected_time:
+        del shown["corrected_time"]
     try:
         value = orjson.loads(line.payload)
     except orjson.JSONDecodeError:

@@ -39,6 +39,7 @@ from gateway.store import (
     offsets_at,
     open_reader,
     parse_place,
+    read_corrections,
 )
 
 DATA_DIR = Path("penstock-data")
@@ -208,6 +209,7 @@ async def _read(data: Path, wish: Wish, printer: Printer) -> None:
         if wish.start.kind == "offset":
             await _check_offset(reader, partitions, wish.start.value)
         stops = await offsets_at(reader, partitions, wish.stop)
+        printer.corrections = await read_corrections(reader)
         scan = Scan(reader, starts, stops)
         async for batch in scan.batches():
             printer.print(batch)

@@ -1,3 +1,4 @@
+import orjson
 import pytest
 
 from gateway.cli.record_lines import (
@@ -10,7 +11,7 @@ from gateway.cli.record_lines import (
     text_line,
 )
 from gateway.events import Origin, RecordBatch, Run
-from gateway.store import Gap
+from gateway.store import Correction, Gap
 
 
 def a_batch(count):
@@ -27,6 +28,17 @@ def test_a_printer_stops_at_its_limit(show, capsysbinary):
     printer.print(a_batch(2))
     assert (printer.left, printer.is_done) == (0, True)
     assert len(capsysbinary.readouterr().out.splitlines()) == 3
+
+
+def test_a_time_that_is_known_to_be_wrong_is_shown_with_what_it_should_have_been(capsysbinary):
+    printer = Printer(Choice("", "", None), json_line)
+    printer.print(a_batch(1))
+    assert b"corrected_time" not in capsysbinary.readouterr().out
+    printer.corrections = [Correction("boot", 500, 1_500, 60_000)]
+    printer.print(a_batch(1))
+    shown = orjson.loads(capsysbinary.readouterr().out)
+    assert shown["time"] == "1970-01-01T00:00:01.000Z"
+    assert shown["corrected_time"] == "1970-01-01T00:01:01.000Z"
 
 
 def test_each_gap_is_told_once(capsys):
