@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from gateway.routing import Router, StreamRoute
 from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, MqttServer, PayloadChecks
 from gateway.store import (
     DAY_MS,
+    BlobStore,
     DeskHost,
     GroupDesk,
     StreamSpec,
@@ -31,7 +33,7 @@ from gateway.store import (
 )
 
 if TYPE_CHECKING:
-    from gateway.pipeline import HandlerCrew, Ledger, RuleEvaluation, WearWatch
+    from gateway.pipeline import HandlerCrew, Ledger, RuleEvaluation, RuleFiles, WearWatch
     from gateway.rules import RuleSet
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Gateway:
         self._store: StreamStore | None = None
         self._server: MqttServer | None = None
         self._evaluation: RuleEvaluation | None = None
+        self._rule_files: RuleFiles | None = None
         self._wear: WearWatch | None = None
         self._ledger: Ledger | None = None
         self._desk_host: DeskHost | None = None
@@ -142,6 +145,7 @@ class Gateway:
             Inspection,
             Ledger,
             Retention,
+            Sweeping,
             Scrub,
             ScrubOptions,
             WearWatch,
@@ -160,6 +164,8 @@ class Gateway:
         if config.scrub_ms is not None:
             scrub = Scrub(store, self._clock, ScrubOptions(config.scrub_ms))
             self._tasks.append(asyncio.create_task(scrub.run(), name="scrub"))
+        sweeping = Sweeping(store, BlobStore(config.data_dir, self._clock))
+        self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
         if any(profile.is_inspected for profile in self._profiles.profiles):
@@ -169,6 +175,7 @@ class Gateway:
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
+            self._watch_rules(self._evaluation)
         if config.handlers:
             self._crew = self._build_crew(store, router, desk)
             self._tasks += self._crew.start()
@@ -181,7 +188,21 @@ class Gateway:
         crew = HandlerCrew(self._config.handlers, around)
         if self._desk_host is not None:
             self._desk_host.requests["handlers"] = crew.report
+        if self._server is not None:
+            self._server.readings.others |= crew.figures()
         return crew
+
+    def _watch_rules(self, evaluation: RuleEvaluation) -> None:
+        """See to it that changed rule files are read."""
+        from gateway.pipeline import RuleFiles
+
+        config = self._config
+        if config.rules_path is None:
+            return
+        load = partial(load_rules_of, config)
+        files = RuleFiles(config.rules_path, load, evaluation, config.rules_reload_ms)
+        self._rule_files = files
+        self._tasks.append(asyncio.create_task(files.run(), name="rule files"))
 
     async def _open_desk(self, store: StreamStore, desk: GroupDesk) -> None:
         """Let members of consumer groups in other processes sign in."""
@@ -189,6 +210,7 @@ class Gateway:
         host.is_lasting = True
         if self._server is not None:
             self._server.hub.gate.watch(host.tables)
+            host.requests["publish"] = self._server.publish
         try:
             await host.start()
         except OSError as error:
@@ -206,7 +228,9 @@ class Gateway:
         return () if self._server is None else self._server.listeners.descriptions
 
     def reload(self) -> None:
-        """Read the files of the TLS listeners and of the handlers again; nobody is disconnected."""
+        """Read the files of rules, TLS listeners and handlers again; nobody is disconnected."""
+        if self._rule_files is not None:
+            self._rule_files.touch()
         if self._server is not None:
             self._server.reload()
         if self._crew is not None:
@@ -303,13 +327,23 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
     """
     rules: RuleSet | None = None
     if config.rules_path is not None:
-        from gateway.rules import check_streams, load_rules
-
-        rules = load_rules([config.rules_path])
-        check_streams(rules, [stream.spec.name for stream in config.streams])
+        rules = load_rules_of(config)
     derived = () if rules is None else rules.emitted_streams
     check_handlers(config.handlers, {stream.spec.name for stream in config.streams} | {*derived})
     profiles: ProfileBook | None = None
     if config.profiles_path is not None:
         profiles = load_profiles([config.profiles_path])
     return Gateway(config, rules, clock or SystemClock(), profiles)
+
+
+def load_rules_of(config: GatewayConfig) -> RuleSet:
+    """The rules of a gateway.
+
+    Raises:
+        DocumentInvalid: they are wrong, by themselves or beside its streams; every error is listed.
+    """
+    from gateway.rules import check_streams, load_rules
+
+    rules = load_rules([] if config.rules_path is None else [config.rules_path])
+    check_streams(rules, [stream.spec.name for stream in config.streams])
+    return rules
