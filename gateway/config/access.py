@@ -31,6 +31,9 @@ def read_access(top: Section, default: AccessOptions) -> AccessOptions:
         anonymous=anonymous,  # type: ignore[arg-type] # it is one of get_args(Anonymous)
         certificate_name=name,  # type: ignore[arg-type] # as above
         denied_publish=denied,  # type: ignore[arg-type] # as above
+        connections_per_device_max=section.integer(
+            "connections_per_device", default.connections_per_device_max, least=1
+        ),
         roles={**default.roles, **_roles(section)},
     )
     options = _read_guessing(section, options)

@@ -138,6 +138,7 @@ class Gate:
         self, connection: Connection, wish: OpenState, device: Device, proof: Proof
     ) -> Admission:
         check_admitted(device, wish, connection.session.assigned_client_id)
+        self._check_connections(device.id, wish.client_id)
         rights = rights_of(device, self.options.roles)
         if wish.will_topic and not rights.may_write(wish.will_topic):
             reason = f"'{device.id}' may not leave a will for '{wish.will_topic}'"
@@ -151,6 +152,20 @@ class Gate:
         is_mute = connection.session.version < V5
         permit.closes_on_denial = is_mute and self.options.denied_publish == "close"
         return Admission(permit)
+
+    def _check_connections(self, device_id: str, client_id: str) -> None:
+        """See that a device has not too many clients; one that comes back takes its own place.
+
+        Raises:
+            NotAdmitted: it has.
+        """
+        others = [
+            one for one in self.connections_of(device_id) if one.session.client_id != client_id
+        ]
+        most = self.options.connections_per_device_max
+        if len(others) >= most:
+            reason = f"'{device_id}' has {most} clients, as many as a device may have"
+            raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, reason)
 
     def _ask_password(
         self, connection: Connection, wish: OpenState, device: Device

@@ -20,7 +20,8 @@ class AccessOptions:
     Unless `credentials` are required, everything is allowed while nobody has any. `anonymous`
     clients of this machine get in until then (`auto`), always, or never. 3.1.1 can't say that a
     message is refused: `denied_publish` drops it, or closes the connection. After `failures_max`
-    wrong credentials of one host within `failures_within_ms`, refusals are delayed.
+    wrong credentials of one host within `failures_within_ms`, refusals are delayed. What one device
+    publishes by all its clients is bounded by how many it may have.
     """
 
     credentials: Credentials = "auto"
@@ -32,6 +33,7 @@ class AccessOptions:
     failures_within_ms: int = 60_000
     refusal_delay_ms: int = 2_000
     audit_per_s_max: int = 50
+    connections_per_device_max: int = 10
 
     @property
     def are_required(self) -> bool:

@@ -32,6 +32,7 @@ access:
   anonymous: never
   certificate_name: san
   denied_publish: close
+  connections_per_device: 3
   guessing: {failures: 3, within: 2m, delay: 1s}
   roles:
     sensor: {write: ["plant/{site}/{device}/#"], devices: topic}
@@ -49,6 +50,7 @@ access:
         3,
         120_000,
         1_000,
+        connections_per_device_max=3,
     )
 
 

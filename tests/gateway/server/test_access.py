@@ -180,6 +180,18 @@ async def test_a_will_is_for_a_topic_that_the_device_may_publish_to(gateway):
     assert code == ReasonCode.NOT_AUTHORIZED
 
 
+async def test_a_device_has_so_many_clients_and_one_that_comes_back_is_none_more(gateway):
+    own = await gateway(pump(), pump("p-8", OTHER), connections_per_device_max=2)
+    clients = [own.client() for _ in range(4)]
+    names = ["p-7", "p-7/a", "p-7/b", "p-7/a"]
+    codes = [
+        client.connect(name, **login("p-7", SECRET)).reason_code
+        for client, name in zip(clients, names, strict=True)
+    ]
+    assert codes == [0, 0, ReasonCode.QUOTA_EXCEEDED, 0]
+    own.joined("p-8", OTHER)
+
+
 async def test_a_password_is_verified_beside_everything_else(gateway):
     person = Device("anna", role="operator", password=hash_password("correct horse"))
     own = await gateway(person)
