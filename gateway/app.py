@@ -142,7 +142,6 @@ class Gateway:
         from gateway.pipeline import (
             ClockWatch,
             Compaction,
-            Inspection,
             Ledger,
             Retention,
             Sweeping,
@@ -168,10 +167,7 @@ class Gateway:
         self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
-        if any(profile.is_inspected for profile in self._profiles.profiles):
-            names = [stream.spec.name for stream in config.streams]
-            inspection = Inspection(store, self._profiles, names, self._clock)
-            self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
+        self._start_upkeep_of_payloads(store)
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
@@ -203,6 +199,17 @@ class Gateway:
         files = RuleFiles(config.rules_path, load, evaluation, config.rules_reload_ms)
         self._rule_files = files
         self._tasks.append(asyncio.create_task(files.run(), name="rule files"))
+
+    def _start_upkeep_of_payloads(self, store: StreamStore) -> None:
+        """Start what looks for payloads that are wrong, and for blobs that nobody refers to."""
+        from gateway.pipeline import Inspection, Sweeping
+
+        if any(profile.is_inspected for profile in self._profiles.profiles):
+            names = [stream.spec.name for stream in self._config.streams]
+            inspection = Inspection(store, self._profiles, names, self._clock)
+            self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
+        sweeping = Sweeping(store, BlobStore(self._config.data_dir, self._clock))
+        self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
 
     async def _open_desk(self, store: StreamStore, desk: GroupDesk) -> None:
         """Let members of consumer groups in other processes sign in."""

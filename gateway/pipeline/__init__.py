@@ -11,6 +11,7 @@ from gateway.pipeline.ledger import Ledger
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.scrub import Scrub, ScrubOptions
+from gateway.pipeline.sweeping import Sweeping, SweepingOptions
 from gateway.pipeline.wear import WearWatch
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "ScrubOptions",
     "Surroundings",
     "Trial",
+    "Sweeping",
+    "SweepingOptions",
     "WearWatch",
     "no_puts",
     "try_function",

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.clock import Clock
+from gateway.clock import Clock, SystemClock
+from gateway.store.blobs.copying import copy_blobs
 
 
 def verify_log(data_dir: Path) -> dict[str, Any]:
@@ -26,25 +27,32 @@ def verify_log(data_dir: Path) -> dict[str, Any]:
 def back_up_log(
     data_dir: Path, destination: Path, clock: Clock, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Copy a log, beside its gateway too, into a new directory; return what the copy holds.
+    """Copy a log and its blobs, beside a gateway too, into a new directory; return what is there.
 
     Raises:
         StoreError: the directory is in use, there is no log, or the disk refused.
     """
     from gateway.store.sqlite.copying import back_up
 
-    return back_up(data_dir, destination, clock, progress)
+    manifest = back_up(data_dir, destination, clock, progress)
+    # After the log: whatever it refers to was durable before it.
+    copy_blobs(data_dir, destination, clock)
+    return manifest
 
 
 def restore_log(source: Path, data_dir: Path) -> dict[str, Any]:
-    """Put a copy into an unused data directory, once it has proved whole; return what it holds.
+    """Put a copy with its blobs into an unused data directory, once it has proved whole.
+
+    Returns what it holds.
 
     Raises:
         StoreError: the copy is not what was written, or the directory is in use.
     """
     from gateway.store.sqlite.copying import restore
 
-    return restore(source, data_dir)
+    manifest = restore(source, data_dir)
+    copy_blobs(source, data_dir, SystemClock())
+    return manifest
 
 
 def audit_log(data_dir: Path) -> dict[str, Any]:
