@@ -62,7 +62,7 @@ def replay(
     Nothing is written or published. The same log and rules print the same lines each time.
     """
     now_ms = SystemClock().now_ms()
-    wish = Wish(tuple(stream), _place(start, now_ms, "--from"), _place(stop, now_ms, "--to"))
+    wish = Wish(tuple(stream), place(start, now_ms, "--from"), place(stop, now_ms, "--to"))
     if diff or against:
         from gateway.cli.rule_diffs import DiffWish, print_difference
 
@@ -238,8 +238,9 @@ async def _partitions(
     return found
 
 
-def _place(text: str, now_ms: int, option: str) -> Place:
-    place = parse_place(text, now_ms)
-    if place is None:
+def place(text: str, now_ms: int, option: str) -> Place:
+    """The place that an option names; ends the command where it is none."""
+    found = parse_place(text, now_ms)
+    if found is None:
         fail(f"{option} {text!r} is no place in the log; use {PLACES}", BAD_USAGE)
-    return place
+    return found

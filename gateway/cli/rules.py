@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from gateway.cli.replay import replay
+from gateway.cli.rule_questions import explain, why
 from gateway.cli.rule_trials import test
 from gateway.errors import DocumentInvalid
 from gateway.rules import (
@@ -28,6 +29,8 @@ GIB = 1 << 30
 app = typer.Typer(help="Check, test, list and replay rules.", no_args_is_help=True)
 app.command()(replay)
 app.command()(test)
+app.command()(explain)
+app.command()(why)
 
 PATHS = typer.Argument(..., help="Rule files, or folders of them.")
 JSON = typer.Option(False, "--json", help="Print one JSON object a line.")

@@ -7,6 +7,7 @@ from gateway.rules.alarm_topics import (
     alarm_topic,
     command_topic,
 )
+from gateway.rules.alarms import RULES_INVALID
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
@@ -58,6 +59,7 @@ __all__ = [
     "LOOKUPS_STREAM",
     "ROWS_MAX",
     "RULES_CLIENT",
+    "RULES_INVALID",
     "SUPPORTED",
     "TABLE_SUFFIXES",
     "TICKS_STREAM",

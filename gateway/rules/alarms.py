@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RULE_ERROR = "gateway/rule-error"
 FLOOD = "gateway/alarm-flood"
+RULES_INVALID = "gateway/rules-invalid"
 MOMENTS: Final[Mapping[AlarmEvent, str]] = {
     "raised": "raised",
     "reminded": "raised",
@@ -127,6 +128,7 @@ class Outbox:
             state=alarm.state,
             shelved_until_ms=alarm.shelved_until_ms or None,
             suppressed=told.quiet,
+            rule_hash=spec.source_hash,
         )
         self.outputs.append(transition)
         moment = MOMENTS.get(event)

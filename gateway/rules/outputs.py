@@ -64,6 +64,8 @@ class Transition:
     shelved_until_ms: int | None = None
     suppressed: str = ""
     """What kept it from being published; empty when nothing did."""
+    rule_hash: str = ""
+    """Which version of the rule said it."""
 
     @property
     def standing_topic(self) -> str:
@@ -97,6 +99,7 @@ class Transition:
                 None if self.shelved_until_ms is None else spell_time(self.shelved_until_ms)
             ),
             "suppressed": self.suppressed or None,
+            "rule_hash": self.rule_hash,
         }
 
     def encode(self) -> bytes:

@@ -10,6 +10,7 @@ from gateway.rules.rule_sets import RuleSet
 if TYPE_CHECKING:
     from gateway.rules.schema import JsonSchema
     from gateway.rules.trials.cases import Trial, TrialFile
+    from gateway.rules.trials.examinations import Examination
     from gateway.rules.trials.outcomes import Outcome
 
 
@@ -36,3 +37,21 @@ def trials_schema() -> JsonSchema:
     from gateway.rules.trials import schema
 
     return schema.trials_schema()
+
+
+def examine(rules: RuleSet, rule: str, key: str) -> Examination:
+    """An engine that runs one rule, and keeps a journal of what the rule says about one key.
+
+    Raises:
+        KeyError: there is no such rule, or it rests.
+    """
+    from gateway.rules.trials.examinations import Examination
+
+    return Examination(rules, rule, key)
+
+
+def saved_hashes(engine_entry: bytes | None) -> dict[str, str]:
+    """The hash of each rule whose state was saved, by its id."""
+    from gateway.rules.trials import examinations
+
+    return examinations.saved_hashes(engine_entry)

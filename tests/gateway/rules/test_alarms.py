@@ -37,6 +37,7 @@ def test_a_transition_says_what_happened_and_why():
         "state": "raised",
         "shelved_until": None,
         "suppressed": None,
+        "rule_hash": engine.lanes[0].spec.source_hash,
     }
 
 

@@ -63,7 +63,10 @@ def test_people_take_part_by_their_topics():
         ("{rule: quiet, event: raised}", "nothing of the kind happened to quiet"),
         ("{at: 1s, rule: hot, key: m1, state: raised}", "at 1s hot m1 should be raised, and is p"),
         ("{rule: hot, times: 2}", "expected 2 times hot; found 1: 10s  raised"),
-        ("{publish: out/m2, within: [1s, 2s]}", "expected out/m2 within 1s … 2s; nothing of the kind happened"),
+        (
+            "{publish: out/m2, within: [1s, 2s]}",
+            "within 1s … 2s; nothing of the kind happened",
+        ),
     ],
 )
 def test_what_was_not_met_is_told_with_what_came_closest(expectation, message):
