@@ -144,7 +144,6 @@ class Gateway:
             Compaction,
             Ledger,
             Retention,
-            Sweeping,
             Scrub,
             ScrubOptions,
             WearWatch,
@@ -163,8 +162,6 @@ class Gateway:
         if config.scrub_ms is not None:
             scrub = Scrub(store, self._clock, ScrubOptions(config.scrub_ms))
             self._tasks.append(asyncio.create_task(scrub.run(), name="scrub"))
-        sweeping = Sweeping(store, BlobStore(config.data_dir, self._clock))
-        self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
         self._start_upkeep_of_payloads(store)
@@ -172,6 +169,7 @@ class Gateway:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
             self._watch_rules(self._evaluation)
+            self._show_lag(self._evaluation)
         if config.handlers:
             self._crew = self._build_crew(store, router, desk)
             self._tasks += self._crew.start()
@@ -187,6 +185,13 @@ class Gateway:
         if self._server is not None:
             self._server.readings.others |= crew.figures()
         return crew
+
+    def _show_lag(self, evaluation: RuleEvaluation) -> None:
+        """Let how far the rules are behind be a figure of the server."""
+        if self._server is not None:
+            positions = self._server.hub.fanout.positions
+            lag_of = evaluation.progress.lag
+            self._server.readings.others["rules/lag"] = lambda: lag_of(positions)
 
     def _watch_rules(self, evaluation: RuleEvaluation) -> None:
         """See to it that changed rule files are read."""

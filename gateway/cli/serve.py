@@ -32,7 +32,7 @@ def serve(
     port: int | None = typer.Option(None, min=0, max=0xFFFF, help="Port; 0 takes a free one."),
     rules: Path | None = typer.Option(None, help="Rule file, or a folder of them."),
 ) -> None:
-    """Run the gateway. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reads its TLS files again."""
+    """Run the gateway. SIGTERM or Ctrl-C stops it cleanly; SIGHUP reads rules, TLS files anew."""
     try:
         settings = load_config(config or (DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None))
     except DocumentInvalid as error:

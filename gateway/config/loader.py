@@ -60,6 +60,7 @@ class GatewayConfig:
     data_dir: Path = STORE_DEFAULT.data_dir
     rules_path: Path | None = None
     rules_start: str = "latest"
+    rules_reload_ms: int = 2_000
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     profiles_path: Path | None = None
@@ -104,6 +105,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         data_dir=_path(top, "data", path.parent) or default.data_dir,
         rules_path=_path(top, "rules", path.parent),
         rules_start=top.choice("rules_start", RULES_STARTS, default.rules_start),
+        rules_reload_ms=top.duration_ms("rules_reload", default.rules_reload_ms),
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
         streams=_streams(top, default.streams),
         derived=read_derived(top),

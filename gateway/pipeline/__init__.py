@@ -10,6 +10,7 @@ from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.ledger import Ledger
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
+from gateway.pipeline.rule_files import RuleFiles
 from gateway.pipeline.scrub import Scrub, ScrubOptions
 from gateway.pipeline.sweeping import Sweeping, SweepingOptions
 from gateway.pipeline.wear import WearWatch
@@ -26,12 +27,13 @@ __all__ = [
     "Retention",
     "RetentionOptions",
     "RuleEvaluation",
+    "RuleFiles",
     "Scrub",
     "ScrubOptions",
     "Surroundings",
-    "Trial",
     "Sweeping",
     "SweepingOptions",
+    "Trial",
     "WearWatch",
     "no_puts",
     "try_function",

@@ -11,7 +11,7 @@ meanwhile goes into the next, so the log decides how many there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,9 +23,12 @@ from gateway.errors import StoreUnavailable
 from gateway.events import Origin, RecordBatch, Run
 from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles
 from gateway.pipeline.outlets import Outlets, Route, standing_puts
+from gateway.pipeline.progress import Progress
+from gateway.pipeline.pieces import cut
 from gateway.rules import (
     LOOKUPS_STREAM,
     RULES_CLIENT,
+    RULES_INVALID,
     TICKS_STREAM,
     Cause,
     DecoderOf,
@@ -40,6 +43,8 @@ GROUP = "rules"
 TABLE = "rules"
 MARK = "mark"
 COMMITS_TABLE = "rule-commits"
+SETS_TABLE = "rule-sets"
+"""Which set of rules has begun last, by its digest."""
 
 
 def single(name: str) -> StreamSpec:
@@ -103,15 +108,14 @@ class RuleEvaluation:
         self._store = store
         self._puts_of = puts_of
         self._commit_count = 0
-        self._rules = rules
-        self._lookups = LookupFiles(store, clock, rules.lookups_used)
-        own = [LOOKUPS_STREAM] if rules.lookups_used else []
-        self._late_streams = [*rules.derived_streams_read, *own]
-        self._streams = [*streams, TICKS_STREAM, *self._late_streams]
+        self._has_started = self._is_set_noted = False
+        self._topic_streams = list(streams)
         self._clock = clock
         self._options = options or EvaluationOptions()
-        self._engine = Engine(rules.rules, rules.inventories, decoder_of)
+        self._decoder_of = decoder_of
+        self._take_rules(rules)
         self._outlets = Outlets(route)
+        self.progress = Progress()
         self._mark: Cause | None = None
         self._position: Cause | None = None
         self._outputs: list[Output] = []
@@ -120,9 +124,25 @@ class RuleEvaluation:
         self._checkpoint_ms = clock.monotonic_ms()
         self._ticked_ms = -1
         self._commit: asyncio.Task[None] | None = None
+        self._next_rules: RuleSet | None = None
+        self._swapped: asyncio.Future[None] | None = None
+        self._ending = asyncio.Event()
         self._stopping = asyncio.Event()
         self._stopped = asyncio.Event()
         self._stopped.set()
+
+    def _take_rules(self, rules: RuleSet) -> None:
+        self._rules = rules
+        self._engine = Engine(rules.rules, rules.inventories, self._decoder_of)
+        self._lookups = LookupFiles(self._store, self._clock, rules.lookups_used)
+        own = [LOOKUPS_STREAM] if rules.lookups_used else []
+        self._late_streams = [*rules.derived_streams_read, *own]
+        self._streams = [*self._topic_streams, TICKS_STREAM, *self._late_streams]
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules at work."""
+        return self._rules
 
     @property
     def counters(self) -> Mapping[str, RuleCounters]:
@@ -137,26 +157,54 @@ class RuleEvaluation:
         """
         self._stopped.clear()
         try:
-            await self._open_streams()
-            await self._restore()
-            await self._note_start()
-            member = self._store.join(GROUP, self._streams)
-            watching = asyncio.create_task(self._lookups.watch())
-            try:
-                await self._evaluate(member)
-                await self._settle_commit()
-                await self._checkpoint(member)
-                await self._settle_commit()
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
-                await member.close()
+            await self._run_rules()
+            while self._next_rules is not None and not self._stopping.is_set():
+                rules, self._next_rules = self._next_rules, None
+                self._take_rules(rules)
+                self._ending.clear()
+                await self._run_rules()
         finally:
             self._stopped.set()
+            self._note_swap()
+
+    async def _run_rules(self) -> None:
+        """Evaluate with one set of rules, from its saved state until all of it is saved again."""
+        await self._open_streams()
+        await self._restore()
+        await self._note_start()
+        self._note_swap()
+        member = self._store.join(GROUP, self._streams)
+        watching = asyncio.create_task(self._lookups.watch())
+        try:
+            await self._evaluate(member)
+            await self._settle_commit()
+            await self._checkpoint(member)
+            await self._settle_commit()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await member.close()
+
+    async def swap(self, rules: RuleSet) -> None:
+        """Let other rules go on where these stand, between two records; returns when they do.
+
+        Rules that mean the same keep their state; those that have changed keep their alarms and
+        begin their windows anew; alarms of those that are gone are cleared.
+        """
+        self._next_rules = rules
+        self._swapped = self._swapped or asyncio.get_running_loop().create_future()
+        self._ending.set()
+        await asyncio.shield(self._swapped)
+
+    def _note_swap(self) -> None:
+        swapped, self._swapped = self._swapped, None
+        if swapped is not None:
+            swapped.set_result(None)
 
     async def stop(self) -> None:
         """End `run` after the records it has read, its state saved."""
         self._stopping.set()
+        self._ending.set()
         await self._stopped.wait()
 
     async def _open_streams(self) -> None:
@@ -169,6 +217,7 @@ class RuleEvaluation:
         await self._lookups.load()
 
     async def _restore(self) -> None:
+        await self.progress.begin(self._store, GROUP)
         self._commit_count = int(await self._store.table(COMMITS_TABLE).get(GROUP) or b"0")
         table = self._store.table(TABLE)
         mark = await table.get(MARK)
@@ -187,8 +236,7 @@ class RuleEvaluation:
 
     async def _look_up_at_first(self) -> None:
         """Give the rules what held when they begin, where their state doesn't know."""
-        missing = self._rules.lookups_used.keys() - self._engine.versions.keys()
-        if not missing:
+        if not (missing := self._rules.lookups_used.keys() - self._engine.versions.keys()):
             return
         offsets = [one.offsets for one in await self._store.groups() if one.name == GROUP]
         offset = max((one.get((LOOKUPS_STREAM, 0), 0) for one in offsets), default=0)
@@ -197,16 +245,40 @@ class RuleEvaluation:
             self._engine.look_up(versions[name])
 
     async def _note_start(self) -> None:
-        """Write a start down where a rule asks for it: what was unheard meanwhile isn't silent."""
-        if self._engine.awaits_starts:
-            await self._append_tick({"now_ms": self._clock.now_ms(), "is_start": True})
+        """Write down which rules go on from where, and a start where a rule asks for it."""
+        tick: dict[str, object] = {}
+        puts = []
+        if self._engine.awaits_starts and not self._has_started:
+            tick["is_start"] = True
+        digest = self._rules.digest
+        before = await self._store.table(SETS_TABLE).get(GROUP)
+        self._is_set_noted = before is not None
+        if before is not None and before != digest.encode():
+            offsets = [one.offsets for one in await self._store.groups() if one.name == GROUP]
+            tick["rules"] = digest
+            tick["offsets"] = sorted([*slot, at] for one in offsets for slot, at in one.items())
+            puts.append(Put(SETS_TABLE, GROUP, digest.encode()))
+        if self._engine.is_faulty(RULES_INVALID):
+            tick["mended"] = [RULES_INVALID]
+        self._has_started = True
+        if tick:
+            await self._append_tick({"now_ms": self._clock.now_ms(), **tick}, puts)
+
+    async def report(self, fault: str, message: str) -> None:
+        """Raise an alarm about the gateway itself, through the log."""
+        await self._append_tick({"now_ms": self._clock.now_ms(), "fault": [fault, message]})
+
+    async def mend(self, fault: str) -> None:
+        """Clear such an alarm, if it is up."""
+        if self._engine.is_faulty(fault):
+            await self._append_tick({"now_ms": self._clock.now_ms(), "mended": [fault]})
 
     async def _evaluate(self, member: Member) -> None:
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        ending = asyncio.ensure_future(self._ending.wait())
         polling = asyncio.ensure_future(member.poll())
         try:
-            while not self._stopping.is_set():
-                waiting = {polling, stopping} | ({self._commit} if self._commit else set())
+            while not self._ending.is_set():
+                waiting = {polling, ending} | ({self._commit} if self._commit else set())
                 await asyncio.wait(
                     waiting, timeout=self._patience_s(), return_when=asyncio.FIRST_COMPLETED
                 )
@@ -219,8 +291,8 @@ class RuleEvaluation:
                 await self._commit_what_is_due(member)
         finally:
             polling.cancel()
-            stopping.cancel()
-            await asyncio.gather(polling, stopping, return_exceptions=True)
+            ending.cancel()
+            await asyncio.gather(polling, ending, return_exceptions=True)
 
     async def _polled(
         self, polling: asyncio.Future[Sequence[RecordBatch]]
@@ -245,6 +317,7 @@ class RuleEvaluation:
         for batch in piece:
             self._offsets[batch.stream, batch.partition] = batch.next_offset
             self._unsaved_records += batch.count
+        self.progress.note(piece)
         last = piece[-1]
         self._position = Cause(last.commit_no, last.stream, last.partition, last.next_offset - 1)
         if self._mark is not None:
@@ -263,12 +336,12 @@ class RuleEvaluation:
         self._ticked_ms = self._clock.monotonic_ms()
         await self._append_tick({"now_ms": now_ms})
 
-    async def _append_tick(self, tick: Mapping[str, object]) -> None:
+    async def _append_tick(self, tick: Mapping[str, object], puts: Sequence[Put] = ()) -> None:
         payload, now_ms = orjson.dumps(tick), self._clock.now_ms()
         origin = Origin(TICKS_STREAM, TICKS_STREAM)
         run = Run(TICKS_STREAM, 0, RULES_CLIENT, now_ms, [origin], [payload], bytes(1))
         try:
-            await self._store.append([run])
+            await self._store.append([run], puts)
         except StoreUnavailable:
             # The next patience ends in another try; until then silence goes unnoticed.
             return
@@ -329,6 +402,9 @@ class RuleEvaluation:
             puts.append(Put(TABLE, name, value))
             if count % self._options.slice_records == 0:
                 await asyncio.sleep(0)
+        if not self._is_set_noted:
+            puts.append(Put(SETS_TABLE, GROUP, self._rules.digest.encode()))
+            self._is_set_noted = True
         offsets, self._offsets = self._offsets, {}
         self._unsaved_records = 0
         self._checkpoint_ms = self._clock.monotonic_ms()
@@ -376,21 +452,3 @@ class RuleEvaluation:
             return await self._store.table(COMMITS_TABLE).get(GROUP) == own.value
         except StoreUnavailable:
             return False
-
-
-def cut(batches: Sequence[RecordBatch], records_max: int) -> Iterator[list[RecordBatch]]:
-    """Cut batches into pieces of at most `records_max` records, in order."""
-    piece: list[RecordBatch] = []
-    room = records_max
-    for batch in batches:
-        offset = batch.base_offset
-        while offset < batch.next_offset:
-            stop = min(batch.next_offset, offset + room)
-            piece.append(batch if stop - offset == batch.count else batch.slice(offset, stop))
-            room -= stop - offset
-            offset = stop
-            if room == 0:
-                yield piece
-                piece, room = [], records_max
-    if piece:
-        yield piece

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from gateway.rules.alarms import FLOOD, RULE_ERROR, Notice, Outbox, Told
+from gateway.rules.alarms import FLOOD, RULE_ERROR, RULES_INVALID, Notice, Outbox, Told
 from gateway.rules.commands import Command
 from gateway.rules.conditions import Change
 from gateway.rules.instants import NEVER
@@ -30,7 +30,7 @@ from gateway.rules.spec import AlarmSpec, RuleSpec
 from gateway.rules.standing import SHELVED_MAX, Alarm, RuleAlarms, is_same_sort
 
 # Alarms that no condition counts, because they are about rules.
-OWN_RULES = (RULE_ERROR, FLOOD)
+OWN_RULES = (RULE_ERROR, FLOOD, RULES_INVALID)
 OWN_ALARMS_MAX = 10_000
 
 
@@ -240,14 +240,37 @@ class Desk:
         self._raise_own(FLOOD, rule.spec.id, Notice(message, reason, {}))
 
     def _clear_flood(self, rule: RuleAlarms) -> None:
-        flood = self.rules[FLOOD]
-        alarm = flood.alarms.get(rule.spec.id)
+        self._clear_own(FLOOD, rule.spec.id, f"no more than {rule.active_max} alarms")
+
+    def is_up(self, name: str, key: str) -> bool:
+        """Whether an alarm is up."""
+        rule = self.rules.get(name)
+        alarm = rule.alarms.get(key) if rule is not None else None
+        return alarm is not None and alarm.is_up
+
+    def report_fault(self, name: str, message: str) -> None:
+        """Raise an alarm about the gateway itself, anew if it says something else."""
+        if name not in OWN_RULES:
+            return
+        if self.is_up(name, ""):
+            if self.rules[name].alarms[""].message == message:
+                return
+            self._clear_own(name, "", "something else is wrong")
+        self._raise_own(name, "", Notice(message, "what was there before goes on", {}))
+
+    def mend_fault(self, name: str) -> None:
+        """Clear such an alarm."""
+        if name in OWN_RULES:
+            self._clear_own(name, "", "it is right again")
+
+    def _clear_own(self, name: str, key: str, reason: str) -> None:
+        own = self.rules[name]
+        alarm = own.alarms.get(key)
         if alarm is not None and alarm.is_up:
             now_ms = self.outbox.clock_ms
             change = Change("cleared", now_ms, alarm.since_ms, alarm.severity, alarm.n, "clear")
-            reason = f"no more than {rule.active_max} alarms"
-            self._clear(flood, rule.spec.id, alarm, change, reason)
-            self._note(flood, rule.spec.id)
+            self._clear(own, key, alarm, change, reason)
+            self._note(own, key)
 
     def _raise_own(self, name: str, key: str, notice: Notice) -> None:
         own = self.rules[name]

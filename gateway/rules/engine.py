@@ -254,9 +254,26 @@ class Engine:
             now_ms = now_ms if type(now_ms) is int else 0
             if now_ms > outbox.clock_ms:
                 self._move_clock(now_ms)
-            if now_ms and isinstance(tick, dict) and tick.get(IS_START) is True:
+            if not now_ms or not isinstance(tick, dict) or record.client != RULES_CLIENT:
+                continue
+            if tick.get(IS_START) is True:
                 for lane in self._lanes:
                     begin_again(lane, now_ms)
+            self._take_notices(tick)
+
+    def _take_notices(self, tick: Mapping[str, Value]) -> None:
+        """Raise and clear what the gateway says of itself."""
+        match tick:
+            case {"mended": [str(fault)]}:
+                self._desk.mend_fault(fault)
+            case {"fault": [str(fault), str(message)]}:
+                self._desk.report_fault(fault, message)
+            case _:
+                pass
+
+    def is_faulty(self, fault: str) -> bool:
+        """Whether the gateway has said so of itself."""
+        return self._desk.is_up(fault, "")
 
     def _at(self, batch: RecordBatch) -> Outbox:
         outbox = self._outbox

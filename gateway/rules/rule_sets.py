@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from gateway.errors import Complaint, DocumentInvalid
 from gateway.rules.patterns.plans import streams_read, watched_lookup
@@ -28,6 +29,12 @@ class RuleSet:
         """The same set, in which these rules don't rest."""
         rules = tuple(replace(one, enabled=one.enabled or one.id in names) for one in self.rules)
         return replace(self, rules=rules)
+
+    @property
+    def digest(self) -> str:
+        """Equal for sets whose rules mean the same."""
+        meanings = sorted(f"{one.id} {one.source_hash}" for one in self.rules if one.enabled)
+        return blake2b("\n".join(meanings).encode(), digest_size=16).hexdigest()
 
     @property
     def lookups_used(self) -> dict[str, Lookup]:

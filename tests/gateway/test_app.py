@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -8,10 +9,10 @@ import pytest
 
 from gateway.app import LoopEnded, build_gateway
 from gateway.clock import ManualClock
-from gateway.config import GatewayConfig
+from gateway.config import GatewayConfig, StreamConfig
 from gateway.errors import DocumentInvalid, StoreInUse
 from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions
-from gateway.store import StoreOptions, open_store
+from gateway.store import StoreOptions, StreamSpec, open_store
 from tests.harness.raw_client import connected
 from tests.harness.waiting import until
 
@@ -124,6 +125,53 @@ async def test_rules_see_what_is_published_and_their_alerts_are_stored(config, r
         (alert,) = await asyncio.to_thread(watch)
     assert alert.topic.startswith("alerts/hot/")
     assert [topic for topic, _ in await stored(settings.data_dir, "alerts")] == [alert.topic]
+
+
+CHAIN = """\
+version: 1
+rules:
+  - {id: double, from: plant/#, let: {twice: payload.value * 2}, emit: {stream: doubles}}
+  - {id: much, from: rule:double, when: payload.twice > 90}
+"""
+
+
+async def test_what_a_rule_emits_is_heard_by_subscribers_and_by_rules(config, rules):
+    settings = config(rules_path=rules(CHAIN))
+    async with running(build_gateway(settings)) as port:
+
+        def watch():
+            with connected(port, "watch") as client:
+                client.subscribe(("derived/doubles/#", 1), ("alerts/#", 1))
+                with connected(port, "p") as publisher:
+                    publisher.publish("plant/pump-7/t", b'{"value": 50}', packet_id=1)
+                return client.collect(2)
+
+        record, alert = await asyncio.to_thread(watch)
+    assert (record.topic, alert.topic) == ("derived/doubles/pump-7", "alerts/much/pump-7")
+    assert json.loads(record.payload)["twice"] == 100
+    ((topic, _),) = await stored(settings.data_dir, "doubles")
+    assert topic == "derived/doubles/pump-7"
+    ((topic, _),) = await stored(settings.data_dir, "alerts")
+    assert topic == "alerts/much/pump-7"
+
+
+async def test_on_reload_changed_rules_go_on_where_the_others_stood(config, rules):
+    settings = config(rules_path=rules(), rules_reload_ms=0)
+    gateway = build_gateway(settings)
+    async with running(gateway) as port:
+        await until(lambda: gateway._evaluation is not None, "the rules to start")
+        rules(HOT.replace("> 90", "> 40"))
+        gateway.reload()
+        await until(lambda: "40" in gateway._evaluation.rules.rules[0].condition.when.text, "it")
+        await publish(port, "plant/pump-7/t", b'{"value": 50}')
+    assert len(await stored(settings.data_dir, "alerts")) == 1
+
+
+def test_a_stream_that_takes_topics_can_t_be_emitted(config, rules):
+    text = CHAIN.replace("stream: doubles", "stream: numbers")
+    stream = StreamConfig(StreamSpec("numbers"), ("n/#",))
+    with pytest.raises(DocumentInvalid, match="the stream 'numbers' takes topics, too"):
+        build_gateway(config(rules_path=rules(text), streams=(stream,)))
 
 
 def test_wrong_rules_are_refused_before_anything_is_opened(config, rules):

@@ -11,7 +11,6 @@ from gateway.errors import MemberFenced, StoreUnavailable
 from gateway.events import Flag, Origin, Run
 from gateway.mqtt import decode_publish_properties
 from gateway.pipeline import EvaluationOptions, RuleEvaluation
-from gateway.pipeline.evaluate import cut
 from gateway.rules import parse_rules
 from gateway.store import Put, StreamSpec
 from gateway.store.memory import MemoryStore
@@ -286,15 +285,6 @@ async def test_state_is_saved_neither_too_often_nor_too_seldom(records, age_ms, 
     running._unsaved_records = records
     clock.advance(age_ms)
     assert (running._until_checkpoint_ms() <= 0) is is_due
-
-
-def test_pieces_hold_every_record_once_and_in_order():
-    batches = story(4, 60)
-    for size in (1, 3, 1_000):
-        pieces = list(cut(batches, size))
-        assert all(sum(batch.count for batch in piece) <= size for piece in pieces)
-        found = [record for piece in pieces for batch in piece for record in batch.records()]
-        assert found == [record for batch in batches for record in batch.records()]
 
 
 class TwoFacedStore(MemoryStore):
