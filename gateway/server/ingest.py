@@ -9,12 +9,13 @@ tried again, reading from the publishers stops, and after a while they are refus
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from gateway.clock import Clock
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import StoreError, StoreFull, StoreUnavailable
 from gateway.events import Flag, Run
 from gateway.metrics import Counters, RecentMaximum
 from gateway.mqtt import ReasonCode, Will, encode_properties
@@ -24,7 +25,7 @@ from gateway.server.payload_checks import PayloadChecks, PayloadRefused
 from gateway.server.repeats import SEQUENCE_PROPERTY, Repeats, sequence_of
 from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
-from gateway.server.submissions import Publisher, Submission
+from gateway.server.submissions import Publisher, Submission, split_control
 from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Appended as Committed
 from gateway.store import Put, StreamStore
@@ -375,6 +376,8 @@ class Ingest:
         try:
             committed = await self._append(submissions)
         except StoreUnavailable as error:
+            if isinstance(error, StoreFull):
+                submissions = await self._offer_control(submissions)
             self._held = submissions + self._held
             if has_waited and self._is_stopping:
                 held, self._held = self._held, []
@@ -385,6 +388,15 @@ class Ingest:
             self._give_up(submissions, error)
         else:
             self._acknowledge(submissions, committed)
+
+    async def _offer_control(self, submissions: list[Submission]) -> list[Submission]:
+        """Have what needs no room for records stored by itself; return what still waits."""
+        control, others = split_control(submissions)
+        if control and others:
+            with contextlib.suppress(StoreError):
+                self._acknowledge(control, await self._append(control))
+                return others
+        return submissions
 
     def _give_up(self, submissions: list[Submission], error: StoreError) -> None:
         """Forget what can't be stored, and say so to those who can hear it."""

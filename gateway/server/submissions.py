@@ -56,3 +56,23 @@ class Submission:
     state: SessionState | None = None
     on_durable: Callable[[], None] | None = None
     number: int = 0
+
+
+def split_control(submissions: Sequence[Submission]) -> tuple[list[Submission], list[Submission]]:
+    """Part what changes tables alone, and may go before the rest, from the rest.
+
+    A client's state stays behind records of that client, since it says what was received; so does
+    what changes an entry that a record before it changes.
+    """
+    clients = {run.client for one in submissions for run in one.runs}
+    places = {(put.table, put.key) for one in submissions if one.runs for put in one.puts}
+    control: list[Submission] = []
+    others: list[Submission] = []
+    for one in submissions:
+        is_free = not one.runs and one.publisher is None
+        if one.state is not None and one.state.client_id in clients:
+            is_free = False
+        if any((put.table, put.key) in places for put in one.puts):
+            is_free = False
+        (control if is_free else others).append(one)
+    return control, others

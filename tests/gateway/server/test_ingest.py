@@ -7,7 +7,7 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.devices import DeviceTopics
-from gateway.errors import MalformedPacket, StoreUnavailable
+from gateway.errors import MalformedPacket, StoreFull, StoreUnavailable
 from gateway.mqtt import Properties, ReasonCode, Will
 from gateway.routing import RetainedMessages, Router
 from gateway.server import ServerOptions
@@ -206,6 +206,28 @@ async def test_a_session_state_is_tried_again_until_it_is_durable(make):
     ingest.store.error = None
     await until(lambda: durable, "the commit")
     assert await ingest.store.table("sessions").get("c") == b"state"
+
+
+async def test_on_a_full_disk_states_are_saved_while_records_wait(make):
+    ingest, publisher = await make(), Publisher("busy")
+    ingest.write_state = lambda state, _: Put("sessions", state.client_id, b"state")
+    append = ingest.store.append
+
+    def refuse_records(runs, puts=()):
+        ingest.store.error = StoreFull("no room") if runs and ingest.store.is_full else None
+        return append(runs, puts)
+
+    ingest.store.is_full = True
+    ingest.store.append = refuse_records
+    durable = []
+    submit(ingest, publisher, b"1")
+    ingest.save(SessionState("idle", 1_000), lambda: durable.append("idle"))
+    ingest.save(SessionState("busy", 1_000), lambda: durable.append("busy"))
+    await until(lambda: durable, "the state of a client without records")
+    assert (durable, publisher.answers) == (["idle"], [])
+    ingest.store.is_full = False
+    await until(lambda: len(durable) == 2, "the rest")
+    assert publisher.acknowledged == [b"\x00\x01"]
 
 
 @pytest.mark.parametrize("seed", range(12))
