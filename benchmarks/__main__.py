@@ -20,6 +20,7 @@ from gateway.errors import PenstockError
 SCENARIOS = {
     "ingest": "benchmarks.ingest.scenario",
     "latency": "benchmarks.latency",
+    "alert-latency": "benchmarks.alerts",
     "idle": "benchmarks.idle",
     "fanout": "benchmarks.fanout",
     "connect": "benchmarks.connect",

@@ -165,12 +165,16 @@ class Gateway:
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
         self._start_upkeep_of_payloads(store)
+        self._start_consumers(store, router, desk)
+
+    def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
+        """Start the rules and the handlers."""
         if self._rules is not None:
             self._evaluation = self._build_evaluation(store, router, self._rules)
             self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
             self._watch_rules(self._evaluation)
             self._show_lag(self._evaluation)
-        if config.handlers:
+        if self._config.handlers:
             self._crew = self._build_crew(store, router, desk)
             self._tasks += self._crew.start()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.metrics.counters import Counters
 
@@ -44,6 +45,8 @@ class Reading:
     stored_bytes: int | None = None
     memory_bytes: int | None = None
     memory_bytes_max: int | None = None
+    others: Mapping[str, int] = field(default_factory=dict)
+    """Figures of what works on the log beside the server, by name."""
 
     @property
     def packets_sent(self) -> int:

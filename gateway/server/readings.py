@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.clock import Clock
@@ -34,6 +35,8 @@ class Readings:
         self._listeners = listeners
         self._clock = clock
         self._begun_at_ms = clock.monotonic_ms()
+        self.others: dict[str, Callable[[], int]] = {}
+        """Figures of what works on the log beside the server; whoever builds that adds them."""
 
     def begin(self) -> None:
         """Count the uptime from now on."""
@@ -75,6 +78,7 @@ class Readings:
             stored_bytes=stored_bytes,
             memory_bytes=memory_bytes(),
             memory_bytes_max=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT_BYTES,
+            others={name: figure_of() for name, figure_of in self.others.items()},
         )
 
     def _lag(self, subscriber: Subscriber) -> int:

@@ -93,6 +93,8 @@ class SysTopics:
             figure = figure_of(reading)
             if figure is not None:
                 payloads[ROOT + name] = str(figure).encode()
+        for name, figure in reading.others.items():
+            payloads[f"{ROOT}penstock/{name}"] = str(figure).encode()
         for name, total_of in LOADS.items():
             load = self._loads[name]
             load.take(total_of(reading), elapsed_ms)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from gateway.functions import FunctionSpec
@@ -44,6 +45,20 @@ class HandlerCrew:
         for loop in self.loops:
             if await loop.renew():
                 logger.info("handler '%s' is loaded anew: %s", loop.spec.name, loop.version)
+
+    def figures(self) -> dict[str, Callable[[], int]]:
+        """What all handlers have done together, by the name of the figure."""
+        totals: dict[str, Callable[[HandlerLoop], int]] = {
+            "handlers/in_flight": lambda loop: loop.in_flight,
+            "handlers/done": lambda loop: loop.tally.done,
+            "handlers/failed": lambda loop: loop.tally.failed,
+            "handlers/dead_lettered": lambda loop: loop.tally.dead_lettered,
+            "handlers/degraded": lambda loop: int(bool(loop.broken)),
+        }
+        return {name: partial(self._total, figure_of) for name, figure_of in totals.items()}
+
+    def _total(self, figure_of: Callable[[HandlerLoop], int]) -> int:
+        return sum(map(figure_of, self.loops))
 
     async def report(self) -> list[dict[str, Any]]:
         """How each handler stands, in the order of the configuration."""

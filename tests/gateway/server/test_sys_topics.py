@@ -7,7 +7,7 @@ from gateway.metrics import Counters, Reading
 from gateway.server.sys_topics import FIGURES, LOADS, ROOT, SysTopics
 
 GUIDE = Path(__file__).parents[3] / "docs" / "mqtt.md"
-ZEROS = {one.name: 0 for one in fields(Reading) if one.name != "counters"}
+ZEROS = {one.name: 0 for one in fields(Reading) if one.name not in {"counters", "others"}}
 READING = Reading(Counters(), **ZEROS)
 
 
@@ -27,6 +27,11 @@ def test_a_load_is_the_growth_of_its_total():
         payloads = topics.write(replace(READING, counters=counters), 10_000)
     assert payloads[f"{ROOT}load/bytes/received/1min"] == b"6000.00"
     assert payloads[f"{ROOT}load/bytes/sent/1min"] == b"0.00"
+
+
+def test_what_works_beside_the_server_has_its_topics():
+    payloads = SysTopics().write(replace(READING, others={"rules/lag": 7}), 0)
+    assert payloads[f"{ROOT}penstock/rules/lag"] == b"7"
 
 
 def test_what_is_not_known_has_no_topic():

@@ -20,6 +20,8 @@ async def test_handlers_work_are_reloaded_and_reported_on_together(shop, store, 
         assert (first["state"], first["done"], first["published"]) == ("running", 1, 1)
         assert (second["state"], second["version"]) == ("degraded", "")
         assert "no function 'gone'" in second["error"]
+        figures = {name: figure_of() for name, figure_of in crew.figures().items()}
+        assert figures["handlers/done"] == figures["handlers/degraded"] == 1
         source = "def echo(event):\n    return 'new', 1\ndef gone(event): ...\n"
         (folder / "functions_for_handlers.py").write_text(source)
         crew.reload()
