@@ -10,15 +10,15 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 import typer
 
 from gateway import __version__
+from gateway.cli.doctor_running import check_groups, check_listeners
+from gateway.cli.findings import Finding, Level
 from gateway.clock import SystemClock
 from gateway.config import GatewayConfig, load_config
 from gateway.errors import DocumentInvalid, PenstockError
@@ -34,29 +34,10 @@ SYNC_UNLIKELY_MS = 0.02
 OPEN_FILES_WARN = 4096
 DAYS_LEFT_WARN = 365
 MOUNTS = Path("/proc/self/mounts")
-CLOCK_SYNCED = Path("/run/systemd/timesync/synchronized")
 UNSAFE_SYSTEMS = {"tmpfs", "ramfs", "overlay", "nfs", "nfs4", "cifs", "vfat", "exfat", "fuse", "9p"}
-FIRST_SANE_S = 1_750_000_000
 DAMAGE_TABLE = "damage"
 
 app = typer.Typer(help="Look for what is wrong with a gateway and its machine.")
-
-
-class Level(StrEnum):
-    """How good a finding is."""
-
-    ok = "ok"
-    warn = "warn"
-    fail = "fail"
-
-
-class Finding(NamedTuple):
-    """One thing that was looked at, and what to do when it isn't well."""
-
-    level: Level
-    subject: str
-    text: str
-    advice: str = ""
 
 
 @app.command()
@@ -92,6 +73,8 @@ def examine(data: Path | None, config_path: Path | None) -> Iterator[Finding]:
     yield check_space(standing)
     yield check_file_system(standing)
     yield check_sync(standing)
+    if config is not None:
+        yield from check_listeners(data_dir, config.server.listeners)
     if data_dir.exists():
         yield from check_set_aside(data_dir)
         yield from asyncio.run(check_log(data_dir, config))
@@ -137,14 +120,12 @@ def check_open_files() -> Finding:
 
 def check_clock() -> Finding:
     """Whether the wall clock can be believed."""
-    now_s = SystemClock().now_ms() // 1000
-    if now_s < FIRST_SANE_S:
-        text = time.strftime("%Y-%m-%d", time.gmtime(now_s))
-        return Finding(Level.warn, "clock", f"it says {text}", "set it, or wait for NTP")
-    if CLOCK_SYNCED.exists():
-        return Finding(Level.ok, "clock", "synchronised")
-    advice = "see that NTP runs (timedatectl); order never depends on it"
-    return Finding(Level.warn, "clock", "nothing says that it is synchronised", advice)
+    clock = SystemClock()
+    text = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(clock.now_ms() // 1000))
+    if clock.is_right():
+        return Finding(Level.ok, "clock", text)
+    advice = "see that NTP runs (timedatectl); until it is right nothing is removed by its age"
+    return Finding(Level.warn, "clock", f"it says {text}, and nothing says that is right", advice)
 
 
 def check_directory(data_dir: Path, standing: Path) -> Finding:
@@ -231,6 +212,7 @@ async def check_log(data_dir: Path, config: GatewayConfig | None) -> list[Findin
             await check_streams(reader),
             await check_damage(reader),
             await check_wear(reader, config),
+            *await check_groups(reader, SystemClock().now_ms()),
         ]
     except PenstockError as error:
         advice = "start the gateway again: it saves what can be read"
@@ -260,8 +242,7 @@ async def check_damage(reader: StreamReader) -> Finding:
 async def check_wear(reader: StreamReader, config: GatewayConfig | None) -> Finding:
     """How long the flash will last."""
     totals = await read_wear(reader)
-    options = getattr(config, "wear", None)
-    endurance_bytes = getattr(options, "card_endurance_bytes", None)
+    endurance_bytes = None if config is None else config.wear.card_endurance_bytes
     rate = totals.bytes_per_day
     if rate is None:
         return Finding(Level.ok, "flash wear", "nothing counted yet")
