@@ -62,8 +62,14 @@ class Listening(GatewayProcess):
         at = command.index("--host")
         return [*command[:at], *command[at + 4 :]]
 
+    lives = 0
+
+    def spawn(self) -> None:
+        self.lives += 1
+        super().spawn()
+
     def wait_until_ready(self) -> None:
-        wait_for(lambda: "data in" in self.output, "the gateway to listen")
+        wait_for(lambda: self.output.count("data in") >= self.lives, "the gateway to listen")
 
 
 @pytest.fixture
@@ -122,3 +128,19 @@ def test_mosquitto_pub_shows_a_certificate(plant):
     plant.devices("add", "pump-9", "--certificate")
     found = plant.mosquitto("mosquitto_pub", *own, *message)
     assert found.returncode == 0, found.stderr
+
+
+def test_a_registry_and_presence_survive_a_crash(plant):
+    key = plant.key("pump-7")
+    client = paho(plant, "pump-7", key)
+    wait_for(lambda: read_log(plant.gateway.data, "presence"), "the event of its coming")
+    plant.gateway.kill()
+    client.loop_stop()
+    plant.gateway.start()
+    wait_for(lambda: len(read_log(plant.gateway.data, "presence")) > 1, "the event of its end")
+    events = [event.payload for event in read_log(plant.gateway.data, "presence")]
+    assert [event["state"] for event in events] == ["connected", "disconnected"]
+    assert events[1]["reason"] == "the gateway stopped"
+    again = paho(plant, "pump-7", key)
+    again.disconnect()
+    again.loop_stop()
