@@ -20,6 +20,7 @@ from gateway.errors import UnknownStream
 from gateway.events import RecordBatch
 from gateway.rules import (
     ALARMS_STREAM,
+    LOOKUPS_STREAM,
     TICKS_STREAM,
     Engine,
     RuleCounters,
@@ -32,7 +33,7 @@ from gateway.store import Place, Scan, StreamReader, offsets_at, open_reader, pa
 PLACES = "earliest, latest, @OFFSET, -1h or an ISO time"
 BAD_USAGE = 2
 PROGRESS_RECORDS = 100_000
-OWN_STREAMS = (TICKS_STREAM, ALARMS_STREAM)
+OWN_STREAMS = (TICKS_STREAM, ALARMS_STREAM, LOOKUPS_STREAM)
 
 Key = tuple[str, int]
 
@@ -196,6 +197,9 @@ async def find_stretch(reader: StreamReader, wish: Wish) -> Stretch:
     stops = await offsets_at(reader, partitions, wish.stop)
     starts |= await offsets_at(reader, ticks, tick_start)
     stops |= await offsets_at(reader, ticks, tick_stop)
+    # What a look-up holds was written down once, perhaps long before.
+    lookups = [key for key in ticks if key[0] == LOOKUPS_STREAM]
+    starts |= await offsets_at(reader, lookups, Place("earliest"))
     return Stretch(starts, stops, is_by_offset[1])
 
 

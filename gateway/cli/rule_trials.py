@@ -14,7 +14,16 @@ from gateway.clock import SystemClock
 from gateway.devices import DeviceTopics
 from gateway.documents import read_text
 from gateway.errors import Complaint, DocumentInvalid
-from gateway.rules import Outcome, RuleSet, TrialFile, load_rules, parse_trials, rehearse
+from gateway.pipeline import read_version
+from gateway.rules import (
+    Outcome,
+    RuleSet,
+    TrialFile,
+    Version,
+    load_rules,
+    parse_trials,
+    rehearse,
+)
 
 SUFFIXES = (".test.yaml", ".test.yml")
 SHOWN_MAX = 12
@@ -30,6 +39,8 @@ class Loaded(NamedTuple):
 
     file: TrialFile
     rules: RuleSet
+    versions: tuple[Version, ...]
+    """What the look-ups hold that the rules read."""
 
 
 def test(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
@@ -45,10 +56,10 @@ def test(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
     clock, device_of = SystemClock(), DeviceTopics().device_of
     counts = [0, 0]
     begun_ms = clock.monotonic_ms()
-    for file, rules in loaded:
+    for file, rules, versions in loaded:
         for trial in file.trials:
             case_ms = clock.monotonic_ms()
-            outcome = rehearse(rules, trial, device_of)
+            outcome = rehearse(rules, trial, device_of, versions)
             counts[bool(outcome.failures)] += 1
             _show(outcome, clock.monotonic_ms() - case_ms, as_json)
     passed, failed = counts
@@ -73,7 +84,8 @@ def _load(paths: list[Path]) -> tuple[list[Loaded], list[Complaint]]:
         try:
             file = parse_trials(read_text(path, str(path)), str(path))
             rules = load_rules([path.parent / name for name in file.rules])
-            loaded.append(Loaded(file, rules.with_enabled(file.enabled)))
+            rules = rules.with_enabled(file.enabled)
+            loaded.append(Loaded(file, rules, _versions(file, rules)))
             complaints |= dict.fromkeys(_strangers(file, rules))
         except DocumentInvalid as error:
             complaints |= dict.fromkeys(error.complaints)
@@ -81,6 +93,22 @@ def _load(paths: list[Path]) -> tuple[list[Loaded], list[Complaint]]:
         shown = ", ".join(str(path) for path in paths)
         complaints[Complaint(shown, 1, 1, "there is no *.test.yaml here")] = None
     return loaded, list(complaints)
+
+
+def _versions(file: TrialFile, rules: RuleSet) -> tuple[Version, ...]:
+    """What the look-ups of the rules hold now.
+
+    Raises:
+        DocumentInvalid: one can't be read.
+    """
+    found = []
+    for name, lookup in rules.lookups_used.items():
+        try:
+            found.append(read_version(lookup))
+        except (OSError, ValueError) as error:
+            message = f"look-up '{name}' can't be read: {error}"
+            raise DocumentInvalid([Complaint(file.path, 1, 1, message)]) from error
+    return tuple(found)
 
 
 def trial_paths(paths: list[Path]) -> Iterator[Path]:

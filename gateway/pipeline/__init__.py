@@ -8,6 +8,7 @@ from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
 from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.ledger import Ledger
+from gateway.pipeline.lookup_files import read_version
 from gateway.pipeline.outlets import ALARMS_TABLE
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.rule_files import RuleFiles
@@ -36,5 +37,6 @@ __all__ = [
     "Trial",
     "WearWatch",
     "no_puts",
+    "read_version",
     "try_function",
 ]

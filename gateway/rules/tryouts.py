@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from gateway.rules.lookups import Version
 from gateway.rules.rule_sets import RuleSet
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ def parse_trials(text: str, path: str) -> TrialFile:
     return reading.parse_trials(text, path)
 
 
-def rehearse(rules: RuleSet, trial: Trial, device_of: Callable[[str], str]) -> Outcome:
-    """Play one case to a fresh engine; `device_of` says which device a topic is about."""
+def rehearse(
+    rules: RuleSet,
+    trial: Trial,
+    device_of: Callable[[str], str],
+    versions: Iterable[Version] = (),
+) -> Outcome:
+    """Play one case to a fresh engine.
+
+    `device_of` says which device a topic is about, `versions` are what the look-ups hold.
+    """
     from gateway.rules.trials import rehearsals
 
-    return rehearsals.rehearse(rules, trial, device_of)
+    return rehearsals.rehearse(rules, trial, device_of, versions)
 
 
 def trials_schema() -> JsonSchema:

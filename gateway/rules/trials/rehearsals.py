@@ -6,13 +6,14 @@ would write it; so what a case shows is what the running gateway would do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import orjson
 
 from gateway.events import Origin, RecordBatch, Run
 from gateway.rules.engine import Engine
+from gateway.rules.lookups import Version
 from gateway.rules.loopbacks import Loopback
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
 from gateway.rules.rule_sets import RuleSet
@@ -31,8 +32,12 @@ TICKS_MAX: Final = 1_000_000
 class Rehearsal:
     """One case under way."""
 
-    def __init__(self, rules: RuleSet, trial: Trial, device_of: DeviceOf) -> None:
+    def __init__(
+        self, rules: RuleSet, trial: Trial, device_of: DeviceOf, versions: Iterable[Version]
+    ) -> None:
         self._engine = Engine(rules.rules, rules.inventories)
+        for version in versions:
+            self._engine.look_up(version)
         self._loopback = Loopback(self._engine, rules.derived_streams_read)
         self._trial = trial
         self._device_of = device_of
@@ -111,6 +116,11 @@ class Rehearsal:
         self._happenings += (Happening.of(one, self._now_ms, start_ms) for one in outputs)
 
 
-def rehearse(rules: RuleSet, trial: Trial, device_of: DeviceOf) -> Outcome:
-    """Play one case to a fresh engine; `device_of` says which device a topic is about."""
-    return Rehearsal(rules, trial, device_of).run()
+def rehearse(
+    rules: RuleSet, trial: Trial, device_of: DeviceOf, versions: Iterable[Version] = ()
+) -> Outcome:
+    """Play one case to a fresh engine.
+
+    `device_of` says which device a topic is about, `versions` are what the look-ups hold.
+    """
+    return Rehearsal(rules, trial, device_of, versions).run()
