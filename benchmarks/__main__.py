@@ -31,6 +31,7 @@ SCENARIOS = {
     "rules": "benchmarks.rules",
     "windows": "benchmarks.windows",
     "nab": "benchmarks.nab",
+    "decode": "benchmarks.decode",
 }
 BUILD = Path(__file__).parent.parent / "build"
 
