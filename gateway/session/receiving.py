@@ -160,6 +160,7 @@ class Receiving:
         if packet_id not in state.underway and packet_id not in state.received:
             return False
         state.underway.pop(packet_id, None)
+        state.forgetting.pop(packet_id, None)
         state.received[packet_id] = None
         self._unfinished[packet_id] = None
         return True
@@ -227,8 +228,11 @@ class Receiving:
         packet_id = pubrel.packet_id.to_bytes(2, "big")
         if packet_id in self._releasing:
             return []
-        if packet_id in self._state.received:
-            del self._state.received[packet_id]
+        state = self._state
+        # An earlier connection may have released it, and its commit may still be to come.
+        if packet_id in state.received or packet_id in state.forgetting:
+            state.received.pop(packet_id, None)
+            state.forgetting[packet_id] = None
             self._releasing[packet_id] = None
             return [Release(packet_id)]
         if self._version < ProtocolVersion.V5:
@@ -239,6 +243,7 @@ class Receiving:
     def complete(self, packet_id: bytes) -> list[Effect]:
         """PUBCOMP a packet that is forgotten; its identifier may be used again."""
         self._releasing.pop(packet_id, None)
+        self._state.forgetting.pop(packet_id, None)
         self._unfinished.pop(packet_id, None)
         return [Send(PUBCOMP_HEADER + packet_id)]
 

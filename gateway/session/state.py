@@ -82,8 +82,9 @@ class SessionState:
     released. `positions` says where delivery goes on, by (stream, partition), for a session that is
     not at the tail; None means at the tail. `will` is a will message that waits for its delay.
     `replays` says where each subscription is that is still being served history. `underway` are
-    QoS 2 messages on their way to the log, which a crash would lose. `expiry_ms` is how long the
-    state outlives its connection; None keeps it for ever.
+    QoS 2 messages on their way to the log, and `forgetting` released ones that a crash would bring
+    back; neither is written down. `expiry_ms` is how long the state outlives its connection; None
+    keeps it for ever.
 
     Spec: MQTT5 §4.1 [MQTT5-4.1.0-1], MQTT311 §3.1.2.4, §4.1 [MQTT311-4.1.0-1] [MQTT311-4.1.0-2]
     """
@@ -99,6 +100,7 @@ class SessionState:
     will: Will | None = None
     replays: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     underway: dict[bytes, None] = field(default_factory=dict)
+    forgetting: dict[bytes, None] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.events import RecordBatch
 from gateway.rules import TICKS_STREAM, Engine, Transition
-from tests.simulation.world import World
+from tests.simulation.world import EXACT_TOPIC, World
 
 
 class Broken(AssertionError):
@@ -34,6 +34,7 @@ def check(world: World) -> None:
         *check_offsets(world),
         *check_readings(world),
         *check_reader(world),
+        *check_exactness(world),
         *check_alerts(world),
         *check_cursors(world),
     ]
@@ -94,6 +95,26 @@ def check_reader(world: World) -> Iterator[str]:
         ]
         if firsts not in owed:
             yield f"{topic}: the reader heard {len(firsts)} of {len(stored)}, or in another order"
+
+
+def check_exactness(world: World) -> Iterator[str]:
+    """QoS 2: what is confirmed is stored once and in order, and delivered once and in order."""
+    publisher = world.exact_publisher
+    if publisher.complaint:
+        yield publisher.complaint
+    stored = [
+        record.payload
+        for batch in batches_of(world, "telemetry")
+        for record in batch.records()
+        if record.topic == EXACT_TOPIC
+    ]
+    if stored != [b"%d" % number for number in range(publisher.made)]:
+        yield f"QoS 2: {publisher.made} published, stored {b' '.join(stored).decode()}"
+    if not publisher.is_idle:
+        yield "QoS 2: not everything was completed"
+    heard = world.exact_reader.heard
+    if heard != stored[len(stored) - len(heard) :]:
+        yield f"QoS 2: stored {len(stored)}, heard {b' '.join(heard).decode()}"
 
 
 def check_alerts(world: World) -> Iterator[str]:

@@ -28,6 +28,7 @@ from gateway.server import ListenerOptions, MqttServer, ServerOptions
 from gateway.store import StreamSpec, partition_of
 from tests.simulation.actors import PORT, Player
 from tests.simulation.disk import BROKEN, FULL, Disk, DiskStore
+from tests.simulation.exact import Client, ExactPublisher, ExactReader
 from tests.simulation.network import Network
 from tests.simulation.virtual_loop import START_MS, VirtualClock, VirtualLoop
 
@@ -75,6 +76,7 @@ FAULTS = (
 )
 LINK = LinkSpec(0, 1_500, in_flight_max=4, back_off_first_ms=20, back_off_most_ms=400)
 REST_S = 120.0
+EXACT_TOPIC = "exact/counter/value"
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ class World:
         self.rules = rules or parse_rules(RULES)
         self.ledger = Ledger(keeps_readings=True)
         self.reader = Delivery()
+        self.exact_reader = ExactReader(
+            self._line_options("exact-reader"), derive_key(plan.seed, "r"), EXACT_TOPIC, START_MS
+        )
+        self.exact_publisher = ExactPublisher(
+            self._line_options("exact"), derive_key(plan.seed, "p"), EXACT_TOPIC, START_MS + 40, 70
+        )
         self.lives = 0
         self.story: list[str] = []
         self.store: DiskStore
@@ -224,6 +232,8 @@ class World:
         )
         witness.line.wake(START_MS)
         self._play(witness)
+        self._play(self.exact_reader)
+        self._play(self.exact_publisher)
 
     def _line_options(self, name: str) -> LineOptions:
         return LineOptions(
@@ -234,7 +244,7 @@ class World:
             back_off_most_ms=LINK.back_off_most_ms,
         )
 
-    def _play(self, actor: Device | Witness) -> None:
+    def _play(self, actor: Device | Witness | Client) -> None:
         self._players.append(Player(actor, self.network, self.clock, START_MS))
 
     async def _suffer(self) -> None:
@@ -272,7 +282,7 @@ class World:
         self.disk.commit_s = Disk.commit_s
         self.network.is_up = True
         for player in self._players:
-            if isinstance(player.actor, Device):
+            if isinstance(player.actor, Device | Client):
                 player.command(player.actor.settle(player.now_ms()))
 
     async def _come_to_rest(self) -> None:
@@ -282,8 +292,13 @@ class World:
         seen = (-1, -1, -1)
         while quiet < 8 and self.loop.now_s < deadline_s:
             await asyncio.sleep(0.25)
-            now = (self.disk.commit_no, len(self.reader.heard), self.ledger.tally.acknowledged)
-            is_idle = all(p.actor.is_idle for p in self._players if isinstance(p.actor, Device))
+            heard = len(self.reader.heard) + len(self.exact_reader.heard)
+            now = (self.disk.commit_no, heard, self.ledger.tally.acknowledged)
+            is_idle = all(
+                player.actor.is_idle
+                for player in self._players
+                if isinstance(player.actor, Device | Client)
+            )
             quiet = quiet + 1 if now == seen and is_idle else 0
             seen = now
 

@@ -271,6 +271,17 @@ def test_a_session_that_comes_back_knows_what_it_has_received(connected):
     assert script.feed(Pubrel(1)) == [Release(b"\x00\x01")]
 
 
+def test_a_release_that_an_earlier_connection_began_is_not_complete_before_it_is_durable(connected):
+    state = SessionState("c", received=dict.fromkeys(ids(1)))
+    earlier = connected(state=state, is_present=True)
+    assert earlier.feed(Pubrel(1)) == [Release(b"\x00\x01")]
+    script = connected(state=state, is_present=True)
+    assert (script.feed(Pubrel(1)), script.sent) == ([Release(b"\x00\x01")], [])
+    script.feed(Released(b"\x00\x01"))
+    assert script.sent == [Pubcomp(1)]
+    assert isinstance(script.feed(qos_2(1))[0], Append)
+
+
 def test_what_is_stored_after_the_connection_ended_is_remembered(connected):
     script = connected()
     script.feed(qos_2(1))
