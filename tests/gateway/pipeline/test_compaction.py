@@ -4,8 +4,8 @@ import contextlib
 from gateway.errors import StoreUnavailable
 from gateway.pipeline import Compaction
 from gateway.store.memory import MemoryStore
-from tests.gateway.store.building import everything
 from tests.gateway.store.compaction_contract import LATEST, LATEST_SPEC, readings
+from tests.harness.waiting import until
 
 
 async def test_it_compacts_in_time_what_streams_want_compacted():
@@ -14,8 +14,8 @@ async def test_it_compacts_in_time_what_streams_want_compacted():
     for turn in range(5):
         await store.append([readings(("pump-1", b"%d" % turn))])
     loop = asyncio.create_task(Compaction(store, interval_ms=1, pause_ms=1).run())
-    while len(await everything(store, LATEST)) > 1:
-        await asyncio.sleep(0.001)
+    log = store._logs[LATEST, 0]
+    await until(lambda: sum(batch.count for batch in log.batches) == 1, "the compaction")
     loop.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await loop
@@ -30,8 +30,7 @@ async def test_a_disk_that_refuses_is_tried_again(caplog):
             raise StoreUnavailable("no")
 
     loop = asyncio.create_task(Compaction(Refusing(), interval_ms=1).run())
-    while len(tries) < 3:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(tries) >= 3, "three tries")
     loop.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await loop
