@@ -269,6 +269,8 @@ class SqliteStore(SqliteReader):
         await self._committer.close()
         self._lock.release()
 
+    async def let_pass(self) -> None:
+        await self._committer.precedence.let_pass()
 
     async def wait(self, after_commit_no: int) -> None:
         await self.recent.wait(after_commit_no)
