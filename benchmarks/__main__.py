@@ -29,6 +29,7 @@ SCENARIOS = {
     "drain": "benchmarks.drain",
     "store": "benchmarks.store",
     "rules": "benchmarks.rules",
+    "rules-beside": "benchmarks.beside",
     "windows": "benchmarks.windows",
     "nab": "benchmarks.nab",
     "decode": "benchmarks.decode",

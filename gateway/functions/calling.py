@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -25,6 +24,10 @@ OWN_FRAMES = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), 
 
 Row = tuple[str, bytes, bool, int]
 """What is to be published, as it travels: topic, payload, retain, QoS."""
+
+
+Complete = Callable[[Coroutine[Any, Any, Any]], Any]
+"""Runs a coroutine to its end, as `asyncio.Runner.run` does."""
 
 
 class FunctionNotFound(Exception):
@@ -81,11 +84,11 @@ def event_of(content: dict[str, Any]) -> Event:
     return Event(payload=payload, **content)
 
 
-def call_function(loaded: Loaded, event: Event, runner: asyncio.Runner) -> list[Row]:
-    """Call a function, to its end if it is async; returns what is to be published."""
+def call_function(loaded: Loaded, event: Event, run: Complete) -> list[Row]:
+    """Call a function, by `run` to its end if it is async; returns what is to be published."""
     result = loaded.function(event)
     if inspect.isawaitable(result):
-        result = runner.run(_settled(result))
+        result = run(_settled(result))
     return rows_of(result)
 
 

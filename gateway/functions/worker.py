@@ -7,15 +7,17 @@ go.
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from gateway.functions.calling import (
+    Complete,
     FunctionNotFound,
     Loaded,
     call_function,
@@ -30,19 +32,41 @@ ORPHAN_FACTOR = 2
 MS_PER_S = 1_000
 
 
+class Loop:
+    """An event loop for functions that are async; the others never load one."""
+
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
+        self._run: Complete | None = None
+
+    def __enter__(self) -> Loop:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine to its end, on the same loop as those before it."""
+        if self._run is None:
+            import asyncio
+
+            self._run = self._open.enter_context(asyncio.Runner()).run
+        return self._run(coroutine)
+
+
 def main(descriptor: int) -> None:
     """Serve the gateway at the other end of the socket until it is gone."""
     # Ctrl-C reaches the gateway, which lets its workers finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a function prints must not mix with what the gateway prints for programs.
     os.dup2(2, 1)
-    with socket.socket(fileno=descriptor) as connection, asyncio.Runner() as runner:
+    with socket.socket(fileno=descriptor) as connection, Loop() as loop:
         opening = receive_frame(connection)
         if opening is not None:
-            serve(connection, runner, opening)
+            serve(connection, loop.run, opening)
 
 
-def serve(connection: socket.socket, runner: asyncio.Runner, opening: dict[str, Any]) -> None:
+def serve(connection: socket.socket, run: Complete, opening: dict[str, Any]) -> None:
     """Load the function that `opening` names, then answer each event with what comes of it."""
     limit_memory(opening["memory_bytes_max"])
     try:
@@ -55,15 +79,15 @@ def serve(connection: socket.socket, runner: asyncio.Runner, opening: dict[str, 
         # The gateway kills who takes too long; this one is for when the gateway was killed first.
         seconds = ORPHAN_FACTOR * opening["time_limit_ms"] / MS_PER_S
         signal.setitimer(signal.ITIMER_REAL, seconds)
-        answer = answer_to(loaded, event_of(content), runner)
+        answer = answer_to(loaded, event_of(content), run)
         signal.setitimer(signal.ITIMER_REAL, 0)
         connection.sendall(answer)
 
 
-def answer_to(loaded: Loaded, event: Event, runner: asyncio.Runner) -> bytes:
+def answer_to(loaded: Loaded, event: Event, run: Complete) -> bytes:
     """Call the function; returns the frame that tells what it returned or why it failed."""
     try:
-        return encode_frame([True, call_function(loaded, event, runner)])
+        return encode_frame([True, call_function(loaded, event, run)])
     except BaseException as error:  # noqa: BLE001 - a person's function may raise anything at all
         return encode_frame([False, trace_of(error)])
 

@@ -35,7 +35,7 @@ def load(tmp_path, monkeypatch):
 def test_a_function_is_called_with_the_event(load):
     loaded = load("def f(event):\n    return 'x/' + event.device, event.payload['cm'] / 100\n")
     with asyncio.Runner() as runner:
-        assert call_function(loaded, event_of(CONTENT), runner) == [("x/t1", b"2.5", False, 1)]
+        assert call_function(loaded, event_of(CONTENT), runner.run) == [("x/t1", b"2.5", False, 1)]
 
 
 def test_an_async_function_runs_to_its_end(load):
@@ -45,7 +45,7 @@ def test_an_async_function_runs_to_its_end(load):
     loaded = load(source)
     with asyncio.Runner() as runner:
         for _ in range(2):
-            assert call_function(loaded, event_of(CONTENT), runner) == [("x", b"1", False, 1)]
+            assert call_function(loaded, event_of(CONTENT), runner.run) == [("x", b"1", False, 1)]
 
 
 def test_a_payload_that_is_no_json_is_none():
@@ -109,7 +109,7 @@ def test_what_cannot_be_loaded_says_why(load, source, call, said):
 def test_a_traceback_shows_only_what_is_the_persons_own(load):
     loaded = load("def f(event):\n    return event.payload['nothing']\n")
     with asyncio.Runner() as runner, pytest.raises(KeyError) as caught:
-        call_function(loaded, event_of(CONTENT), runner)
+        call_function(loaded, event_of(CONTENT), runner.run)
     trace = trace_of(caught.value)
     assert "in f" in trace
     assert trace.endswith("KeyError: 'nothing'")

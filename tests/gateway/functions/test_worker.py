@@ -1,4 +1,3 @@
-import asyncio
 import resource
 import signal
 import socket
@@ -8,7 +7,7 @@ import pytest
 
 from gateway.functions import encode_frame, worker
 from gateway.functions.frames import receive_frame
-from gateway.functions.worker import limit_memory, serve
+from gateway.functions.worker import Loop, limit_memory, serve
 from tests.gateway.functions.test_calling import CONTENT
 
 OPENING = {"call": "own_worker_module:f", "memory_bytes_max": 0, "time_limit_ms": 60_000}
@@ -29,8 +28,8 @@ def play(folder, source, *frames):
 
     thread = threading.Thread(target=drive)
     thread.start()
-    with theirs, asyncio.Runner() as runner:
-        serve(theirs, runner, OPENING | {"folder": str(folder)})
+    with theirs, Loop() as loop:
+        serve(theirs, loop.run, OPENING | {"folder": str(folder)})
     thread.join()
     return answers
 
@@ -73,3 +72,12 @@ def test_memory_is_limited_where_there_is_a_limit(monkeypatch):
     limit_memory(0)
     limit_memory(1 << 30)
     assert limits == [(resource.RLIMIT_AS, (1 << 30, 1 << 30))]
+
+
+async def one():
+    return 1
+
+
+def test_coroutines_share_a_loop_that_is_opened_for_the_first():
+    with Loop() as loop:
+        assert [loop.run(one()), loop.run(one())] == [1, 1]
