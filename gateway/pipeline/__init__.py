@@ -2,7 +2,8 @@
 
 from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
-from gateway.pipeline.evaluate import EvaluationOptions, RuleEvaluation, no_puts
+from gateway.pipeline.evaluate import RuleEvaluation, no_puts
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -21,10 +20,11 @@ from msgspec import msgpack
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, RecordBatch, Run
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles
-from gateway.pipeline.outlets import Outlets, Route, standing_puts
-from gateway.pipeline.progress import Progress
+from gateway.pipeline.outlets import ALARMS_TABLE, Outlets, Route, standing_puts
 from gateway.pipeline.pieces import cut
+from gateway.pipeline.progress import Progress
 from gateway.rules import (
     LOOKUPS_STREAM,
     RULES_CLIENT,
@@ -37,41 +37,15 @@ from gateway.rules import (
     RuleCounters,
     RuleSet,
 )
-from gateway.store import Member, Put, StreamSpec, StreamStore, begin_streams_at_end
+from gateway.store import Member, Put, StreamStore, begin_streams_at_end
 
 GROUP = "rules"
 TABLE = "rules"
 MARK = "mark"
 COMMITS_TABLE = "rule-commits"
 SETS_TABLE = "rule-sets"
-"""Which set of rules has begun last, by its digest."""
-
-
-def single(name: str) -> StreamSpec:
-    """A derived stream that keeps what streams keep; one partition keeps the order of its rule."""
-    return StreamSpec(name, partitions=1)
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationOptions:
-    """How often state is saved, and how long the loop may keep others waiting.
-
-    State is saved after `checkpoint_records`, but not more often than `checkpoint_interval_ms`
-    allows; in any case after `checkpoint_records_max`, which bounds how much a crash repeats, and
-    when it is `checkpoint_age_ms_max` old. Between two ticks lie at least `tick_interval_ms`,
-    however much silence there is to notice.
-    """
-
-    checkpoint_interval_ms: int = 10_000
-    checkpoint_records: int = 10_000
-    checkpoint_records_max: int = 200_000
-    checkpoint_age_ms_max: int = 300_000
-    tick_interval_ms: int = 1_000
-    slice_records: int = 500
-    outputs_max: int = 10_000
-    retry_ms: int = 500
-    derived_spec: Callable[[str], StreamSpec] = single
-    """What a derived stream is to keep."""
+"""Which set of rules has begun last, by its digest, and what its rules meant."""
+MEANINGS = "meanings"
 
 
 class Content(NamedTuple):
@@ -117,6 +91,9 @@ class RuleEvaluation:
         self._outlets = Outlets(route)
         self.progress = Progress()
         self._mark: Cause | None = None
+        # Rules that mean something else than those which spoke up to the mark: they said nothing.
+        self._unheard: set[str] = set()
+        self._are_meanings_noted = False
         self._position: Cause | None = None
         self._outputs: list[Output] = []
         self._offsets: dict[tuple[str, int], int] = {}
@@ -223,6 +200,11 @@ class RuleEvaluation:
         mark = await table.get(MARK)
         if mark is not None:
             self._mark = Cause(*msgpack.decode(mark))
+        noted = await self._store.table(SETS_TABLE).get(MEANINGS)
+        before = self._rules.meanings if noted is None else msgpack.decode(noted)
+        now = self._rules.meanings
+        self._unheard = {one for one in {**before, **now} if before.get(one) != now.get(one)}
+        self._are_meanings_noted = noted is not None and before == self._rules.meanings
         entries = [entry for entry in await table.items() if entry[0] != MARK]
         restoration = self._engine.restoration()
         size = self._options.slice_records
@@ -230,6 +212,9 @@ class RuleEvaluation:
             restoration.take(entries[start : start + size])
             await asyncio.sleep(0)
         stale = self._engine.settle(restoration)
+        if self._unheard - now.keys():
+            for _, told in await self._store.table(ALARMS_TABLE).items():
+                self._engine.disown(orjson.loads(told))
         await self._look_up_at_first()
         if stale:
             await self._store.append([], [Put(TABLE, name, None) for name in stale])
@@ -321,8 +306,8 @@ class RuleEvaluation:
         last = piece[-1]
         self._position = Cause(last.commit_no, last.stream, last.partition, last.next_offset - 1)
         if self._mark is not None:
-            mark = self._mark
-            outputs = [output for output in outputs if output.cause > mark]
+            mark, unheard = self._mark, self._unheard
+            outputs = [o for o in outputs if o.cause > mark or o.rule in unheard]
             if self._position >= mark:
                 self._mark = None
         self._outputs += outputs
@@ -416,6 +401,9 @@ class RuleEvaluation:
         outputs, self._outputs = self._outputs, []
         if self._mark is None:
             puts.append(Put(TABLE, MARK, msgpack.encode(self._position)))
+            if not self._are_meanings_noted:
+                puts.append(Put(SETS_TABLE, MEANINGS, msgpack.encode(self._rules.meanings)))
+                self._are_meanings_noted = True
         content = Content(outputs, puts, offsets)
         self._commit = asyncio.ensure_future(self._persist(member, content))
 

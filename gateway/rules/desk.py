@@ -371,6 +371,13 @@ class Desk:
         reason = f"still up after {spell_duration(now_ms - alarm.since_ms)}"
         self._emit(rule, key, alarm, "reminded", Told(now_ms, reason, quiet))
 
+    def disown(self, rule_id: str, key: str, alarm: Alarm) -> None:
+        """Have an alarm cleared that was told of, and whose rule is gone with all its state."""
+        if rule_id in self.rules or any((rule_id, key) == one[:2] for one in self.orphans):
+            return
+        alarm.is_up = alarm.is_told = True
+        self.orphans.append((rule_id, key, alarm, "the rule is gone"))
+
     def dismiss_orphans(self) -> None:
         """Clear the alarms that nothing else will."""
         orphans, self.orphans = self.orphans, []

@@ -34,8 +34,10 @@ from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import RuleCounters, RulePlan, lane_name
 from gateway.rules.snapshots import Restoration, snapshot_lanes, snapshot_lookups
 from gateway.rules.spec import RuleSpec
+from gateway.rules.standing import Alarm
 from gateway.rules.timelines import Instant, Timeline
 from gateway.rules.values import UNKNOWN, Value
+from gateway.rules.watermarks import parse_event_time
 
 TOPICS_MAX = 65_536
 NOW_MS = "now_ms"
@@ -117,6 +119,16 @@ class Engine:
     def versions(self) -> Mapping[str, Version]:
         """What the look-ups hold."""
         return self._versions
+
+    def disown(self, told: Mapping[str, Value]) -> None:
+        """Clear an alarm of a rule that is gone; `told` is its last transition, decoded.
+
+        For those of which the state doesn't know, because they rose after it was saved.
+        """
+        alarm = Alarm(told["severity"])
+        alarm.n, alarm.message = told["n"], told["message"]
+        alarm.since_ms = parse_event_time(told["since"]) or 0
+        self._desk.disown(told["rule"], told["key"], alarm)
 
     def look_up(self, version: Version) -> None:
         """Let a look-up hold something else from the next record on."""

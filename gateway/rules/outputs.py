@@ -151,6 +151,11 @@ class Publication:
     qos: int
     retain: bool
 
+    @property
+    def rule(self) -> str:
+        """The rule that sends it; the ids of rules have no colon."""
+        return self.id.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class SideEvent:

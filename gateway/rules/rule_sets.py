@@ -33,8 +33,13 @@ class RuleSet:
     @property
     def digest(self) -> str:
         """Equal for sets whose rules mean the same."""
-        meanings = sorted(f"{one.id} {one.source_hash}" for one in self.rules if one.enabled)
+        meanings = [f"{one} {meaning}" for one, meaning in sorted(self.meanings.items())]
         return blake2b("\n".join(meanings).encode(), digest_size=16).hexdigest()
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """The digest of each rule that runs, by its id."""
+        return {one.id: one.source_hash for one in self.rules if one.enabled}
 
     @property
     def lookups_used(self) -> dict[str, Lookup]:

@@ -158,7 +158,7 @@ async def test_a_touch_has_the_files_read_and_the_interval_has_them_looked_at(pl
     await plant.stop()
 
 
-@pytest.mark.parametrize("turns", [8, 13, 21, 34, 55])
+@pytest.mark.parametrize("turns", [0, 3, 8, 13, 21, 34, 55])
 async def test_killed_at_any_moment_of_a_swap_the_alarms_are_those_of_a_swap(plant, turns):
     await plant.open(HOT + MEAN % 5)
     await plant.see(9, 9, 9)
