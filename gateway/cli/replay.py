@@ -23,6 +23,7 @@ from gateway.rules import (
     LOOKUPS_STREAM,
     TICKS_STREAM,
     Engine,
+    Loopback,
     RuleCounters,
     Transition,
     load_rules,
@@ -81,9 +82,10 @@ def replay(
     loaded = load_rules(rules)
     decoder_of = load_profiles(profiles).decoder_of if profiles else None
     engine = Engine(loaded.rules, loaded.inventories, decoder_of)
-    counters = asyncio.run(_replay(data, engine, wish, printer))
+    loopback = Loopback(engine, loaded.derived_streams_read)
+    asyncio.run(_replay(data, loopback, wish, printer))
     if not json:
-        for line in printer.summary(counters):
+        for line in printer.summary(engine.counters):
             print(line)
 
 
@@ -155,16 +157,13 @@ def text_line(transition: Transition) -> str:
     return line if line.isprintable() else line.encode("unicode_escape").decode()
 
 
-async def _replay(
-    data: Path, engine: Engine, wish: Wish, printer: Printer
-) -> Mapping[str, RuleCounters]:
+async def _replay(data: Path, loopback: Loopback, wish: Wish, printer: Printer) -> None:
     reader = await open_reader(data)
     try:
         async for batch in read(reader, await find_stretch(reader, wish)):
-            printer.take(batch, engine.feed([batch]))
+            printer.take(batch, loopback.feed([batch]))
     finally:
         await reader.close()
-    return engine.counters
 
 
 class Stretch:

@@ -121,3 +121,18 @@ def test_what_is_missing_or_wrong_is_said(log, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreUnavailable):
         replay(log, "--data", str(tmp_path / "empty"))
+
+
+def test_rules_that_read_rules_are_fed_by_the_rules_that_are_tried(log):
+    (log / "rules.yaml").write_text(
+        "version: 1\nrules:\n"
+        "  - {id: doubles, from: plant/+, let: {twice: payload.x * 2}, emit: {stream: doubles}}\n"
+        '  - {id: high, from: "rule:doubles", when: payload.twice > 15}\n'
+    )
+    lines = [json.loads(line) for line in replay(log, "--json").stdout.splitlines()]
+    found = [(line["key"], line["event"], line["stream"], line["offset"]) for line in lines]
+    assert found == [
+        ("a", "raised", "doubles", 2),
+        ("a", "cleared", "doubles", 4),
+        ("a", "raised", "doubles", 5),
+    ]
