@@ -11,6 +11,7 @@ from gateway.app import LoopEnded, build_gateway
 from gateway.clock import ManualClock
 from gateway.config import GatewayConfig, StreamConfig
 from gateway.errors import DocumentInvalid, StoreInUse
+from gateway.functions import FunctionSpec
 from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions
 from gateway.store import StoreOptions, StreamSpec, open_store
 from tests.harness.raw_client import connected
@@ -246,3 +247,25 @@ async def test_the_error_of_a_part_that_failed_is_told(config, monkeypatch):
     with pytest.raises(LoopEnded, match="'sweep' ended: ZeroDivisionError") as caught:
         await gateway.run(ready, asyncio.Event())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+async def test_handlers_begin_with_what_comes_and_are_read_again_on_reload(config, tmp_path):
+    module = tmp_path / "own_of_app.py"
+    module.write_text("def f(event):\n    return 'out/x', event.payload\n")
+    spec = FunctionSpec("h", "own_of_app:f", tmp_path, "plant/#")
+    settings = config(handlers=(spec,))
+    gateway = build_gateway(settings)
+    async with running(gateway) as port:
+        await publish(port, "plant/pump-7/t", b"1")
+        (loop,) = gateway._crew.loops
+        await until(lambda: loop.tally.done == 1, "the first to be done")
+        module.write_text("def f(event):\n    return 'out/x', 'new'\n")
+        before = loop.version
+        gateway.reload()
+        await until(lambda: loop.version != before, "the new function")
+        await publish(port, "plant/pump-7/t", b"2")
+        await until(lambda: loop.tally.done == 2, "the second to be done")
+        figures = (await gateway._server.readings.take()).others
+        assert figures["handlers/done"] == 2
+    found = [payload for topic, payload in await stored(settings.data_dir) if topic == "out/x"]
+    assert found == [b"1", b"new"]
