@@ -91,8 +91,8 @@ class Workbench(Protocol):
 class GiveBack(NamedTuple):
     """Why a record is given back, and when it may be given out again.
 
-    When `is_final`, it never is, and becomes a dead letter; `failed_by` and `tries` tell more of who
-    failed and how often than the worker's name and the deliveries do.
+    When `is_final`, it never is, and becomes a dead letter; `failed_by` and `tries` tell more of
+    who failed and how often than the worker's name and the deliveries do.
     """
 
     cause: str
