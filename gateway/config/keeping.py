@@ -1,4 +1,4 @@
-"""Reads what a stream keeps: how safely, how long, of what, and what groups that are behind lose."""
+"""Reads what a stream keeps: how safely, how long, of what, and what slow groups lose."""
 
 from __future__ import annotations
 
@@ -52,6 +52,15 @@ def _read_retention(stream: Section) -> dict[str, Any]:
     section = stream.section("retention")
     if section is None:
         return {}
+    for limit in ("size", "count"):
+        if limit in section and "compact" in stream:
+            section.complain("a stream that compacts can only be limited by age", limit)
+    found = _read_limits(section)
+    section.finish("age", "size", "count")
+    return found
+
+
+def _read_limits(section: Section) -> dict[str, Any]:
     found: dict[str, Any] = {}
     age = section.get("age")
     if age is not None:
@@ -59,12 +68,8 @@ def _read_retention(stream: Section) -> dict[str, Any]:
         found["retention_age_ms"] = (
             None if is_forever else section.duration_ms("age", least=AGE_MS_LEAST)
         )
-    for limit in ("size", "count"):
-        if limit in section and "compact" in stream:
-            section.complain("a stream that compacts can only be limited by age", limit)
     if "size" in section:
         found["retention_bytes"] = section.size_bytes("size", least=SIZE_BYTES_LEAST)
     if "count" in section:
         found["retention_count"] = section.integer("count", least=1)
-    section.finish("age", "size", "count")
     return found

@@ -38,5 +38,7 @@ class Compaction:
         Raises:
             StoreUnavailable: the disk refused; what was compacted stays so.
         """
-        while await self._store.compact_step():
+        while True:
+            if not await self._store.compact_step():
+                return
             await asyncio.sleep(self._pause_ms / 1_000)

@@ -63,6 +63,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         pass
 
+    async def pass_time(self, seconds: float) -> None:
+        """Return when so much virtual time has passed."""
+        passed: asyncio.Future[None] = self.create_future()
+        self.call_later(seconds, passed.set_result, None)
+        await passed
+
     async def create_server(self, factory: Any, _host: Any, port: Any, **_: Any) -> Any:
         self.factories[port] = factory
         return VirtualServer(self, port)
@@ -98,6 +104,6 @@ def run_virtually(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
     finally:
         for task in asyncio.all_tasks(loop):
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(loop.pass_time(0))
         asyncio.set_event_loop(None)
         loop.close()

@@ -157,9 +157,11 @@ class World:
         troubles = [self.loop.create_task(self._suffer()) for _ in range(self.plan.troubles)]
         self._outside |= set(troubles)
         for _ in range(self.plan.crashes):
-            await asyncio.sleep(self.chance.uniform(0, self.plan.duration_s / self.plan.crashes))
+            await self.loop.pass_time(
+                self.chance.uniform(0, self.plan.duration_s / self.plan.crashes)
+            )
             await self.crash()
-        await asyncio.sleep(self.plan.duration_s)
+        await self.loop.pass_time(self.plan.duration_s)
         await asyncio.gather(*troubles)
         self._heal()
         await self._come_to_rest()
@@ -205,7 +207,7 @@ class World:
             task.cancel()
         self.network.break_all()
         await asyncio.gather(*dying, return_exceptions=True)
-        await asyncio.sleep(self.chance.uniform(0.01, 0.3))
+        await self.loop.pass_time(self.chance.uniform(0.01, 0.3))
         while True:
             try:
                 await self.start()
@@ -213,7 +215,7 @@ class World:
                 # The disk refuses what a start writes; whoever starts it tries again.
                 self.store.die()
                 self.loop.factories.clear()
-                await asyncio.sleep(0.2)
+                await self.loop.pass_time(0.2)
             else:
                 return
 
@@ -249,7 +251,7 @@ class World:
 
     async def _suffer(self) -> None:
         """Let one trouble come and go."""
-        await asyncio.sleep(self.chance.uniform(0, self.plan.duration_s))
+        await self.loop.pass_time(self.chance.uniform(0, self.plan.duration_s))
         trouble = self.chance.choice(("cut", "outage", "slow", "full", "broken", "clock"))
         self.tell(trouble)
         lasts_s = self.chance.uniform(0.05, 1.0)
@@ -259,15 +261,15 @@ class World:
             case "outage":
                 self.network.is_up = False
                 self.network.break_some(1.0)
-                await asyncio.sleep(lasts_s)
+                await self.loop.pass_time(lasts_s)
                 self.network.is_up = True
             case "slow":
                 self.disk.commit_s = (0.05, 0.3)
-                await asyncio.sleep(lasts_s)
+                await self.loop.pass_time(lasts_s)
                 self.disk.commit_s = Disk.commit_s
             case "full" | "broken":
                 self.disk.refusal = FULL if trouble == "full" else BROKEN
-                await asyncio.sleep(lasts_s)
+                await self.loop.pass_time(lasts_s)
                 self.disk.refusal = None
             case "clock":
                 self.clock.step(self.chance.choice((-86_400_000, -500, 500, 3_600_000)))
@@ -291,7 +293,7 @@ class World:
         quiet = 0
         seen = (-1, -1, -1)
         while quiet < 8 and self.loop.now_s < deadline_s:
-            await asyncio.sleep(0.25)
+            await self.loop.pass_time(0.25)
             heard = len(self.reader.heard) + len(self.exact_reader.heard)
             now = (self.disk.commit_no, heard, self.ledger.tally.acknowledged)
             is_idle = all(

@@ -24,7 +24,8 @@ def test_a_starter_has_what_is_shipped(tmp_path, capsys):
         assert files_below(tmp_path / "new" / "home" / name) == files_below(ROOT / name)
     home = tmp_path / "new" / "home"
     assert capsys.readouterr().out == (
-        f"penstock: wrote config, devices, handlers, rules to {home}\npenstock: next: cd {home} && penstock serve\n"
+        f"penstock: wrote config, devices, handlers, rules to {home}\n"
+        f"penstock: next: cd {home} && penstock serve\n"
     )
 
 

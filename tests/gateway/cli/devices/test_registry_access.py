@@ -7,8 +7,8 @@ from gateway.cli.devices.registry_access import (
     DATA_DIR,
     RegistryDesk,
     change_of,
-    log_dir_of,
     in_chunks,
+    log_dir_of,
     read_registry,
     stamped,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware_sim.boards.conftest import FIRMWARE, NAME, TOPIC
+from tests.boards.conftest import FIRMWARE, NAME, TOPIC
 from tests.harness.log_reader import read_log
 from tests.harness.scripted_client import opened
 from tests.harness.waiting import wait_for

@@ -12,7 +12,7 @@ import pytest
 from tests.harness.gateway_process import GatewayProcess
 
 HERE = Path(__file__).parent
-FIRMWARE = HERE.parents[2] / "devices" / "firmware"
+FIRMWARE = HERE.parents[1] / "devices" / "firmware"
 NAME, TOPIC = "board-1", "plant/board-1/climate"
 INTERVAL_MS = 50
 MAIN = """
