@@ -8,6 +8,7 @@ from gateway.documents import Section
 from gateway.store import StreamSpec
 
 FOREVER = "forever"
+NONE = "none"
 DURABILITIES = ("fsync", "os")
 BEHIND = ("block", "drop", "alert")
 COMPACT_BY = ("device", "topic")
@@ -27,6 +28,9 @@ def read_keeping(section: Section, spec: StreamSpec) -> dict[str, Any]:
 
 def _read_compaction(stream: Section, spec: StreamSpec) -> dict[str, Any]:
     """The last record of each device or topic; without a retention of its own, for ever."""
+    node = stream.get("compact")
+    if node is not None and node.kind == "scalar" and node.source == NONE:
+        return {}
     section = stream.section("compact")
     if section is None:
         return {}
