@@ -164,7 +164,16 @@ async def test_on_reload_changed_rules_go_on_where_the_others_stood(config, rule
         rules(HOT.replace("> 90", "> 40"))
         gateway.reload()
         await until(lambda: "40" in gateway._evaluation.rules.rules[0].condition.when.text, "it")
-        await publish(port, "plant/pump-7/t", b'{"value": 50}')
+
+        def watch():
+            with connected(port, "watch") as client:
+                client.subscribe(("alerts/#", 1))
+                with connected(port, "p") as publisher:
+                    publisher.publish("plant/pump-7/t", b'{"value": 50}', packet_id=1)
+                return client.collect(1)
+
+        (alert,) = await asyncio.to_thread(watch)
+    assert alert.topic == "alerts/hot/pump-7"
     assert len(await stored(settings.data_dir, "alerts")) == 1
 
 

@@ -1,4 +1,4 @@
-"""The contract's asserts explain themselves as those of a test module do."""
+"""Asserts of what test modules share explain themselves as those of a test module do."""
 
 import pytest
 
