@@ -180,7 +180,12 @@ def counts_of(asked: DiffWish, difference: Difference) -> dict[str, Counter[str]
 def json_lines(asked: DiffWish, found: Findings) -> Iterator[str]:
     """Each episode that differs, then the sums."""
     for change in changes_of(found.difference):
-        yield json.dumps(_described_change(change), ensure_ascii=False)
+        yield json.dumps(described_change(change), ensure_ascii=False)
+    yield summary_line(asked, found)
+
+
+def summary_line(asked: DiffWish, found: Findings) -> str:
+    """The sums, for programs."""
     counts = counts_of(asked, found.difference)
     summary = {
         "summary": {rule: {name: own[name] for name in COLUMNS} for rule, own in counts.items()},
@@ -190,13 +195,18 @@ def json_lines(asked: DiffWish, found: Findings) -> Iterator[str]:
         "rules_not_compared": dict(sorted(found.others.items())),
         "is_cut": found.is_cut,
     }
-    yield json.dumps(summary)
+    return json.dumps(summary)
 
 
 def text_lines(asked: DiffWish, found: Findings) -> Iterator[str]:
     """Each episode that differs, then a table."""
     for change in changes_of(found.difference):
         yield line_of(change)
+    yield from table_lines(asked, found)
+
+
+def table_lines(asked: DiffWish, found: Findings) -> Iterator[str]:
+    """The sums of each rule, for people."""
     counts = counts_of(asked, found.difference)
     width = max((len(rule) for rule in counts), default=0)
     width = max(width, len("rule"))
@@ -228,7 +238,8 @@ def changes_of(difference: Difference) -> list[Change]:
     )
 
 
-def _described_change(change: Change) -> dict[str, object]:
+def described_change(change: Change) -> dict[str, object]:
+    """A change for programs."""
     old, new = change.old, change.new
     line: dict[str, object] = {
         "change": change.kind,

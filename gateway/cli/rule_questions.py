@@ -151,7 +151,7 @@ async def _play(reader: StreamReader, stretch: Stretch, examination: Examination
 async def _resume(reader: StreamReader, question: Question) -> Examination:
     """The state of the last checkpoint, and all records since."""
     examination = question.begin()
-    offsets, entries = await _checkpoint(reader)
+    offsets, entries = await read_checkpoint(reader)
     examination.engine.restore(entries)
     stretch = await find_stretch(reader, question.wish)
     starts = {key: max(stretch.starts[key], offsets.get(key, 0)) for key in stretch.starts}
@@ -159,7 +159,7 @@ async def _resume(reader: StreamReader, question: Question) -> Examination:
     return examination
 
 
-async def _checkpoint(
+async def read_checkpoint(
     reader: StreamReader,
 ) -> tuple[dict[tuple[str, int], int], list[tuple[str, bytes]]]:
     """What the last checkpoint left: how far the rules had read, and their state."""

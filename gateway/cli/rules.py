@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
 
 import typer
 
+from gateway.cli.main import fail
 from gateway.cli.replay import replay
 from gateway.cli.rule_questions import explain, why
+from gateway.cli.rule_shadow import shadow
 from gateway.cli.rule_trials import test
 from gateway.errors import DocumentInvalid
 from gateway.rules import (
@@ -25,14 +28,18 @@ from gateway.rules import (
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+BAD_USAGE = 2
 
 app = typer.Typer(help="Check, test, list and replay rules.", no_args_is_help=True)
 app.command()(replay)
 app.command()(test)
 app.command()(explain)
 app.command()(why)
+app.command()(shadow)
 
 PATHS = typer.Argument(..., help="Rule files, or folders of them.")
+LISTED = typer.Argument(None, help="Rule files, or folders of them.")
+DATA = typer.Option(None, "--data", help="Data directory: list alarms and health beside them.")
 JSON = typer.Option(False, "--json", help="Print one JSON object a line.")
 
 
@@ -57,8 +64,19 @@ def check(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
 
 
 @app.command("list")
-def list_rules(paths: list[Path] = PATHS, as_json: bool = JSON) -> None:
-    """List rules: what they read, look for and do."""
+def list_rules(paths: list[Path] = LISTED, data: Path | None = DATA, as_json: bool = JSON) -> None:
+    """List rules: what they read, look for and do, or how those of a gateway fare."""
+    if data is not None:
+        from gateway.cli.rule_standings import read_standings, standing_lines, with_files
+
+        specs = load_rules(paths).rules if paths else ()
+        for line in standing_lines(
+            with_files(asyncio.run(read_standings(data)), specs), as_json=as_json
+        ):
+            print(line)
+        return
+    if not paths:
+        fail("list needs rule files, or --data with the data directory of a gateway", BAD_USAGE)
     rules = load_rules(paths)
     for rule in rules.rules:
         print(json.dumps(_described(rule)) if as_json else _line_of(rule))

@@ -7,7 +7,7 @@ from gateway.rules.alarm_topics import (
     alarm_topic,
     command_topic,
 )
-from gateway.rules.alarms import RULES_INVALID
+from gateway.rules.alarms import RULE_ERROR, RULES_INVALID
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
@@ -25,6 +25,7 @@ from gateway.rules.loopbacks import Loopback
 from gateway.rules.outputs import (
     ALERTS_STREAM,
     RULES_CLIENT,
+    SIDE_STREAM_PREFIX,
     TICKS_STREAM,
     Cause,
     Derived,
@@ -38,7 +39,7 @@ from gateway.rules.plans import RuleCounters
 from gateway.rules.reasons import spell_duration
 from gateway.rules.rule_sets import RuleSet, check_streams
 from gateway.rules.schema import rules_schema
-from gateway.rules.spec import Lookup, RuleSpec
+from gateway.rules.spec import SEVERITIES, Lookup, RuleSpec
 from gateway.rules.supported import SUPPORTED
 from gateway.rules.trials.cases import TrialFile
 from gateway.rules.trials.episodes import Difference, Episode, Episodes, Pair, Step, compare
@@ -49,6 +50,7 @@ from gateway.rules.tryouts import (
     parse_trials,
     rehearse,
     saved_hashes,
+    stopped_rules,
     trials_schema,
 )
 from gateway.rules.values import UNKNOWN
@@ -60,6 +62,9 @@ __all__ = [
     "ROWS_MAX",
     "RULES_CLIENT",
     "RULES_INVALID",
+    "RULE_ERROR",
+    "SEVERITIES",
+    "SIDE_STREAM_PREFIX",
     "SUPPORTED",
     "TABLE_SUFFIXES",
     "TICKS_STREAM",
@@ -107,6 +112,7 @@ __all__ = [
     "saved_hashes",
     "spell_duration",
     "spell_time",
+    "stopped_rules",
     "trials_schema",
     "version_of",
 ]

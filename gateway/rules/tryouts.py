@@ -64,3 +64,10 @@ def saved_hashes(engine_entry: bytes | None) -> dict[str, str]:
     from gateway.rules.trials import examinations
 
     return examinations.saved_hashes(engine_entry)
+
+
+def stopped_rules(engine_entry: bytes | None) -> list[str]:
+    """The rules that had failed and were stopped when the state was saved."""
+    from gateway.rules.trials import examinations
+
+    return examinations.stopped_rules(engine_entry)

@@ -150,3 +150,11 @@ def saved_hashes(engine_entry: bytes | None) -> dict[str, str]:
         return {}
     _, _, rules = msgpack.decode(engine_entry)
     return {rule: fields[0] for rule, fields in rules.items()}
+
+
+def stopped_rules(engine_entry: bytes | None) -> list[str]:
+    """The rules that had failed and were stopped when the state was saved."""
+    if engine_entry is None:
+        return []
+    _, _, rules = msgpack.decode(engine_entry)
+    return [rule for rule, (_, _, is_stopped) in rules.items() if is_stopped]
