@@ -20,6 +20,7 @@ import typer
 
 from gateway.cli.live_differences import LiveDifferences
 from gateway.cli.main import fail
+from gateway.cli.record_lines import report_gaps
 from gateway.cli.replay import OWN_STREAMS, PLACES, Wish, place
 from gateway.cli.rule_diffs import (
     Change,
@@ -196,6 +197,7 @@ class Shadow:
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if reading.done():
+                    report_gaps(list(tail.gaps))
                     self.take(reading.result())
                     reading = asyncio.ensure_future(tail.next())
                 else:
