@@ -34,7 +34,7 @@ from gateway.store.groups.register import COMMANDS, read_entry
 from gateway.store.groups.remote import RemoteDesk
 from gateway.store.groups.work import GiveBack, Grant, Leased, Settlement, WorkWish
 from gateway.store.ledger import LEDGER_TABLE, LedgerNote, decode_note, encode_note
-from gateway.store.opening import open_reader, open_store
+from gateway.store.opening import open_reader, open_store, read_reference
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
 from gateway.store.places import Place, offsets_at, parse_place
@@ -68,7 +68,6 @@ from gateway.store.safety import (
 )
 from gateway.store.scan import Scan
 from gateway.store.scrubbing import SCRUB_KEY, SCRUB_TABLE, DamagedBatch, Scrubbed
-from gateway.store.sqlite.reference import read_reference
 from gateway.store.wear import (
     WEAR_KEY,
     WEAR_TABLE,

@@ -6,6 +6,7 @@ The engine is imported when it is first opened, so that importing this package s
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gateway.clock import Clock
 from gateway.store.options import StoreOptions
@@ -24,6 +25,17 @@ async def open_store(options: StoreOptions, clock: Clock) -> StreamStore:
     from gateway.store.sqlite.store import SqliteStore
 
     return await SqliteStore.start(options, clock)
+
+
+def read_reference(path: Path, table: str, rows_max: int) -> list[dict[str, Any]]:
+    """The rows of a table or view of any SQLite file, at most `rows_max` + 1 of them.
+
+    Raises:
+        ValueError: it is no such file, or has no such table.
+    """
+    from gateway.store.sqlite import reference
+
+    return reference.read_reference(path, table, rows_max)
 
 
 async def open_reader(data_dir: Path) -> StreamReader:

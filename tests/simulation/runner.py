@@ -31,7 +31,9 @@ def run_seed(seed: int, store_type: type[DiskStore] = DiskStore) -> World:
     Raises:
         SeedFailed: one was not.
     """
-    logging.getLogger("gateway").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("gateway")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     worlds: list[World] = []
 
     async def live(loop: VirtualLoop) -> None:
@@ -49,6 +51,8 @@ def run_seed(seed: int, store_type: type[DiskStore] = DiskStore) -> World:
         raise SeedFailed(
             f"seed {seed}: {kind}{error}\n  {story}\nagain: ./run simulate --start {seed} --seeds 1"
         ) from error
+    finally:
+        logger.setLevel(level)
     return worlds[0]
 
 

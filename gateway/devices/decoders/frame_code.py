@@ -174,7 +174,8 @@ class FrameWriter:
         elif isinstance(part.count, int):
             self.write(f"{times} = {part.count}")
         else:
-            self.write(f"{times} = {names[str(part.count)]} or 0")
+            # A single bit is true or false; as a count it is 1 or 0.
+            self.write(f"{times} = ({names[str(part.count)]} or 0) + 0")
             self.write(f"if {times} < 0: raise too_often({times}, at)")
         self._need(times if size_bytes == 1 else f"{times} * {size_bytes}")
         return times

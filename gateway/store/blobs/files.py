@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.errors import StoreFull, StoreUnavailable
-from gateway.store.sqlite.lock_file import create_directory, sync_directory
+from gateway.store.syncing import create_directory, sync_directory
 
 DIRECTORY_NAME = "blobs"
 FOLDERS = tuple(f"{number:02x}" for number in range(256))

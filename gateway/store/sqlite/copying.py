@@ -22,9 +22,10 @@ from gateway import __version__
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.store.sqlite.connections import unavailable
-from gateway.store.sqlite.lock_file import DirectoryLock, sync_directory, sync_file
+from gateway.store.sqlite.lock_file import DirectoryLock
 from gateway.store.sqlite.schema import DATABASE_NAME
 from gateway.store.sqlite.verifying import Verdict, connect_snapshot, verify
+from gateway.store.syncing import sync_directory, sync_file
 
 MANIFEST_NAME = "manifest.json"
 READ_BYTES = 1 << 20

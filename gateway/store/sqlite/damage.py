@@ -20,12 +20,12 @@ import orjson
 from gateway.errors import StoreError
 from gateway.store.sqlite.connections import DAMAGED_CODES, primary_code
 from gateway.store.sqlite.layout import LAYOUT_NAME, decode_layout
-from gateway.store.sqlite.lock_file import sync_directory, sync_file
 from gateway.store.sqlite.pages import MAGIC, PAGE_BYTES
 from gateway.store.sqlite.rebuilding import Salvaged, rebuild
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, is_intact
 from gateway.store.sqlite.schema import APPLICATION_ID, FENCE_SPAN, FORMAT_VERSION
 from gateway.store.sqlite.wal import may_overlook, read_beside, read_index, read_wal
+from gateway.store.syncing import sync_directory, sync_file
 
 CHECKED_WHOLLY_BYTES_MAX = 32 << 20
 APPLICATION_ID_AT = 68

@@ -13,8 +13,8 @@ from pathlib import Path
 from gateway.clock import boot_id
 from gateway.errors import StoreInUse, StoreNotWritable
 from gateway.store.sqlite.schema import LOCK_NAME
+from gateway.store.syncing import create_directory
 
-DIRECTORY_MODE = 0o750
 LOCK_MODE = 0o640
 NOTE_BYTES_MAX = 128
 
@@ -75,29 +75,3 @@ def read_note(descriptor: int) -> tuple[str, str]:
     """The process that holds or held the lock, and the run of the machine that it was in."""
     lines = os.pread(descriptor, NOTE_BYTES_MAX, 0).decode(errors="replace").split("\n")
     return lines[0].strip(), lines[1].strip() if len(lines) > 1 else ""
-
-
-def create_directory(data_dir: Path) -> None:
-    """Create the directory and its parents so that they outlast a power cut."""
-    missing = [path for path in (data_dir, *data_dir.parents) if not path.exists()]
-    for path in reversed(missing):
-        path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-        sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content durable, whoever has written it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

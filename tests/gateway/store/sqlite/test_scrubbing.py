@@ -112,12 +112,20 @@ async def test_a_late_break_is_mended_while_the_log_is_open(tmp_path):
         assert COMMITS - 80 < len(offsets) < COMMITS
         assert all(record.payload == noisy(record.offset) for record in found)
         # The end is known: offsets go on where they were.
-        (base,) = (await store.append([a_run(b"more")])).base_offsets
+        (base,) = await until(lambda: appended(store), "the store to take records again")
         assert base == COMMITS
         assert not (await store.scrub_step(0)).damaged
     finally:
         await store.close()
     assert audit_log(tmp_path)["balanced"], audit_log(tmp_path)["breaks"]
+
+
+async def appended(store):
+    """Where one more record lies; None while the store still refuses."""
+    try:
+        return (await store.append([a_run(b"more")])).base_offsets
+    except StoreError:
+        return None
 
 
 async def all_read(store):
