@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import orjson
 
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, Run
 from gateway.rules import (
+    LOOKUP_INVALID,
     LOOKUPS_STREAM,
     ROWS_MAX,
     RULES_CLIENT,
     TABLE_SUFFIXES,
+    TICKS_STREAM,
     Lookup,
     Version,
     decode_version,
@@ -25,6 +29,8 @@ from gateway.store import Put, StreamSpec, StreamStore, read_reference
 
 LOG = logging.getLogger(__name__)
 TABLE = "rule-lookups"
+FAULTS_TABLE = "rule-lookup-faults"
+"""What is wrong with a look-up's file, by the name of the look-up; its alarm is up."""
 LOOKUPS_BYTES_MAX = 256 << 20
 LOOKUPS_SPEC = StreamSpec(
     LOOKUPS_STREAM, partitions=1, retention_age_ms=None, retention_bytes=LOOKUPS_BYTES_MAX
@@ -47,6 +53,9 @@ class LookupFiles:
         """Write every look-up into the log whose file holds something new."""
         for name in self._lookups:
             await self.look(name)
+        for name, _ in await self._store.table(FAULTS_TABLE).items():
+            if name not in self._lookups:
+                await self._mend(name)
 
     async def watch(self) -> None:
         """Look at each file as often as its look-up says, until cancelled."""
@@ -72,11 +81,13 @@ class LookupFiles:
         except (OSError, ValueError) as error:
             self.faults[name] = f"{lookup.file}: {error}"
             LOG.warning("look-up '%s' stays as it was: %s", name, self.faults[name])
-            self._stamps[name] = stamp
+            if await self._report(name):
+                self._stamps[name] = stamp
             return
         try:
             if await self._store.table(TABLE).get(name) != version.version.encode():
                 await self._journal(version)
+            await self._mend(name)
         except StoreUnavailable:
             return  # the next look tries again
         self.faults.pop(name, None)
@@ -90,6 +101,30 @@ class LookupFiles:
         put = Put(TABLE, version.lookup, version.version.encode())
         await self._store.append([run], [put])
         LOG.info("look-up '%s' is now version %s", version.lookup, version.version)
+
+    async def _report(self, name: str) -> bool:
+        """Have the alarm of a bad file raised, unless it is up already; False: try again."""
+        message = f"look-up '{name}' stays as it was: {self.faults[name]}"
+        try:
+            if await self._store.table(FAULTS_TABLE).get(name) != message.encode():
+                put = Put(FAULTS_TABLE, name, message.encode())
+                await self._tick({"fault": [LOOKUP_INVALID, message, name]}, put)
+        except StoreUnavailable:
+            return False
+        return True
+
+    async def _mend(self, name: str) -> None:
+        """Have the alarm of a file cleared, if it is up."""
+        if await self._store.table(FAULTS_TABLE).get(name) is not None:
+            put = Put(FAULTS_TABLE, name, None)
+            await self._tick({"mended": [LOOKUP_INVALID, name]}, put)
+
+    async def _tick(self, notice: Mapping[str, Sequence[str]], put: Put) -> None:
+        now_ms = self._clock.now_ms()
+        payload = orjson.dumps({"now_ms": now_ms, **notice})
+        origin = Origin(TICKS_STREAM, TICKS_STREAM)
+        run = Run(TICKS_STREAM, 0, RULES_CLIENT, now_ms, [origin], [payload], bytes(1))
+        await self._store.append([run], [put])
 
     async def versions_at(self, offset: int) -> dict[str, Version]:
         """What holds at an offset of the stream: the last version before it, else the first."""

@@ -7,7 +7,7 @@ from gateway.rules.alarm_topics import (
     alarm_topic,
     command_topic,
 )
-from gateway.rules.alarms import RULE_ERROR, RULES_INVALID
+from gateway.rules.alarms import LOOKUP_INVALID, RULE_ERROR, RULES_INVALID
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
@@ -59,6 +59,7 @@ __all__ = [
     "ALARMS_STREAM",
     "ALERTS_STREAM",
     "LOOKUPS_STREAM",
+    "LOOKUP_INVALID",
     "ROWS_MAX",
     "RULES_CLIENT",
     "RULES_INVALID",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 RULE_ERROR = "gateway/rule-error"
 FLOOD = "gateway/alarm-flood"
 RULES_INVALID = "gateway/rules-invalid"
+LOOKUP_INVALID = "gateway/lookup-invalid"
 MOMENTS: Final[Mapping[AlarmEvent, str]] = {
     "raised": "raised",
     "reminded": "raised",

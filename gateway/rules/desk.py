@@ -20,7 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
-from gateway.rules.alarms import FLOOD, RULE_ERROR, RULES_INVALID, Notice, Outbox, Told
+from gateway.rules.alarms import (
+    FLOOD,
+    LOOKUP_INVALID,
+    RULE_ERROR,
+    RULES_INVALID,
+    Notice,
+    Outbox,
+    Told,
+)
 from gateway.rules.commands import Command
 from gateway.rules.conditions import Change
 from gateway.rules.instants import NEVER
@@ -30,7 +38,7 @@ from gateway.rules.spec import AlarmSpec, RuleSpec
 from gateway.rules.standing import SHELVED_MAX, Alarm, RuleAlarms, is_same_sort
 
 # Alarms that no condition counts, because they are about rules.
-OWN_RULES = (RULE_ERROR, FLOOD, RULES_INVALID)
+OWN_RULES = (RULE_ERROR, FLOOD, RULES_INVALID, LOOKUP_INVALID)
 OWN_ALARMS_MAX = 10_000
 
 
@@ -248,20 +256,20 @@ class Desk:
         alarm = rule.alarms.get(key) if rule is not None else None
         return alarm is not None and alarm.is_up
 
-    def report_fault(self, name: str, message: str) -> None:
+    def report_fault(self, name: str, message: str, key: str = "") -> None:
         """Raise an alarm about the gateway itself, anew if it says something else."""
         if name not in OWN_RULES:
             return
-        if self.is_up(name, ""):
-            if self.rules[name].alarms[""].message == message:
+        if self.is_up(name, key):
+            if self.rules[name].alarms[key].message == message:
                 return
-            self._clear_own(name, "", "something else is wrong")
-        self._raise_own(name, "", Notice(message, "what was there before goes on", {}))
+            self._clear_own(name, key, "something else is wrong")
+        self._raise_own(name, key, Notice(message, "what was there before goes on", {}))
 
-    def mend_fault(self, name: str) -> None:
+    def mend_fault(self, name: str, key: str = "") -> None:
         """Clear such an alarm."""
         if name in OWN_RULES:
-            self._clear_own(name, "", "it is right again")
+            self._clear_own(name, key, "it is right again")
 
     def _clear_own(self, name: str, key: str, reason: str) -> None:
         own = self.rules[name]

@@ -276,10 +276,10 @@ class Engine:
     def _take_notices(self, tick: Mapping[str, Value]) -> None:
         """Raise and clear what the gateway says of itself."""
         match tick:
-            case {"mended": [str(fault)]}:
-                self._desk.mend_fault(fault)
-            case {"fault": [str(fault), str(message)]}:
-                self._desk.report_fault(fault, message)
+            case {"mended": [str(fault), *key]}:
+                self._desk.mend_fault(fault, *map(str, key[:1]))
+            case {"fault": [str(fault), str(message), *key]}:
+                self._desk.report_fault(fault, message, *map(str, key[:1]))
             case _:
                 pass
 

@@ -186,3 +186,32 @@ def test_a_table_of_sqlite_has_the_name_of_its_look_up(tmp_path):
     connection.close()
     version = read_version(Lookup("assets", str(path), "device"))
     assert version.rows == {"m1": {"device": "m1", "lim": 5.0}}
+
+
+async def test_a_bad_file_is_an_alarm_once_until_it_is_right_again(folder):
+    store = await open_store()
+    running = evaluation(store, folder)
+    task = asyncio.create_task(running.run())
+    await until(lambda: running._lookups._stamps, "the file to be read")
+    for text in ("limit\n5\n", "limit\n5\n", "device,limit\nm1,7\n"):
+        write(folder / "assets.csv", text)
+        await running._lookups.look("assets")
+    await until(reader(store, 2), "the alarm's end")
+    await running.stop()
+    await task
+    raised, cleared = await alerts(store)
+    assert (raised["rule"], raised["key"]) == ("gateway/lookup-invalid", "assets")
+    assert raised["message"].startswith("look-up 'assets' stays as it was: ")
+    assert [raised["event"], cleared["event"]] == ["raised", "cleared"]
+
+
+async def test_the_alarm_of_a_look_up_that_no_rule_reads_any_more_is_cleared(folder):
+    store = await open_store()
+    await store.ensure(LOOKUPS_SPEC)
+    (folder / "assets.csv").unlink()
+    lookup = Lookup("assets", str(folder / "assets.csv"), "device")
+    await LookupFiles(store, ManualClock(1_000), {"assets": lookup}).load()
+    await LookupFiles(store, ManualClock(1_000), {}).load()
+    ticks = [json.loads(one.payload) for one in await records(store, "ticks")]
+    assert [next(iter(tick.keys() - {"now_ms"})) for tick in ticks] == ["fault", "mended"]
+    assert ticks[1]["mended"] == ["gateway/lookup-invalid", "assets"]
