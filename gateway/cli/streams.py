@@ -14,6 +14,7 @@ import typer
 from gateway.cli import groups
 from gateway.cli.compact import compact
 from gateway.cli.main import fail
+from gateway.cli.newest import LAST_MAX, find_newest
 from gateway.cli.record_lines import (
     Choice,
     Line,
@@ -81,6 +82,9 @@ def read(
     topic: str = typer.Option("", help="Only topics that this MQTT filter matches."),
     device: str = typer.Option("", help="Only this device."),
     limit: int | None = typer.Option(None, min=1, help="Stop after so many records."),
+    last: int | None = typer.Option(
+        None, min=1, max=LAST_MAX, help="Only the newest so many of the chosen records."
+    ),
     follow: bool = typer.Option(False, "--follow", help="Go on with what arrives, until Ctrl-C."),
     group: str = typer.Option(
         "", help="Be a member of this consumer group: share its partitions, commit what is printed."
@@ -99,6 +103,8 @@ def read(
     """Print records, oldest first; those of several partitions in the order they were committed."""
     if follow and stop:
         fail("--follow has no end; leave out --to", BAD_USAGE)
+    if last is not None and (limit is not None or group):
+        fail("--last goes with neither --limit nor --group", BAD_USAGE)
     choice = Choice(_topic_filter(topic), device, limit)
     printer = Printer(choice, _show(profiles, as_json=json))
     if group:
@@ -114,6 +120,7 @@ def read(
         _place(start, now_ms, "--from"),
         _place(stop or "latest", now_ms, "--to"),
         is_followed=follow,
+        last=choice._replace(limit=last) if last else None,
     )
     groups.run_until_interrupted(_read(data, wish, printer))
 
@@ -137,6 +144,8 @@ class Wish:
     start: Place
     stop: Place
     is_followed: bool
+    last: Choice | None = None
+    """Of which records only the newest are wanted, as many as its limit."""
 
 
 async def _list(data: Path, *, as_json: bool) -> None:
@@ -210,17 +219,26 @@ async def _read(data: Path, wish: Wish, printer: Printer) -> None:
             await _check_offset(reader, partitions, wish.start.value)
         stops = await offsets_at(reader, partitions, wish.stop)
         printer.corrections = await read_corrections(reader)
-        scan = Scan(reader, starts, stops)
-        async for batch in scan.batches():
-            printer.print(batch)
-            report_gaps(scan.gaps)
-            if printer.is_done:
-                return
-        report_gaps(scan.gaps)
-        if wish.is_followed:
+        if wish.last is not None:
+            batches, gaps = await find_newest(reader, starts, stops, wish.last)
+            report_gaps(gaps)
+            for batch in batches:
+                printer.print(batch)
+        else:
+            await _print_all(Scan(reader, starts, stops), printer)
+        if wish.is_followed and not printer.is_done:
             await _follow(reader, wish, stops, printer)
     finally:
         await reader.close()
+
+
+async def _print_all(scan: Scan, printer: Printer) -> None:
+    async for batch in scan.batches():
+        printer.print(batch)
+        report_gaps(scan.gaps)
+        if printer.is_done:
+            return
+    report_gaps(scan.gaps)
 
 
 async def _follow(
