@@ -96,7 +96,7 @@ class Gateway:
         for spec in specs:
             await store.ensure(spec)
         await self._choose_rules_start(store)
-        desk = GroupDesk(store, self._clock)
+        desk = GroupDesk(store, self._clock, self._config.groups)
         await self._choose_handlers_start(desk)
         router = self._router()
         delivered = [spec for spec in specs if spec is not TICKS]

@@ -14,6 +14,7 @@ from typing import TypeVar
 from gateway.config.access import read_access
 from gateway.config.deriving import DerivedConfig, read_derived
 from gateway.config.devices import read_devices
+from gateway.config.grouping import read_groups
 from gateway.config.handling import read_handlers
 from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
@@ -24,7 +25,7 @@ from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
 from gateway.mqtt import check_topic_filter
 from gateway.server import ServerOptions
-from gateway.store import DAY_MS, StoreOptions, StreamSpec, WearOptions
+from gateway.store import DAY_MS, GroupOptions, StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -67,6 +68,7 @@ class GatewayConfig:
     streams: tuple[StreamConfig, ...] = (StreamConfig(StreamSpec("telemetry"), ("#",)),)
     derived: DerivedConfig = field(default_factory=DerivedConfig)
     handlers: tuple[FunctionSpec, ...] = ()
+    groups: GroupOptions = field(default_factory=GroupOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
     linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
@@ -110,6 +112,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         streams=_streams(top, default.streams),
         derived=read_derived(top),
         handlers=read_handlers(top, path.parent),
+        groups=read_groups(top),
         server=_server(top, path.parent, default.server),
         **read_store(top),
         **read_devices(top, path.parent),
