@@ -37,8 +37,10 @@ from gateway.mqtt.reason_codes import (
 from gateway.mqtt.topics import check_topic_name
 
 PROTOCOL_NAME = "MQTT"
-# MQTT 3.1, which we refuse by its own name.
+# MQTT 3.1, of before OASIS, which old devices still speak. It differs from 3.1.1 in three places:
+# this name, an empty client identifier is never allowed, and CONNACK has no Session Present.
 PROTOCOL_NAME_V3_1 = "MQIsdp"
+PROTOCOL_LEVEL_V3_1 = 3
 
 RESERVED_FLAG = 0x01
 CLEAN_START_FLAG = 0x02
@@ -58,12 +60,14 @@ class ConnectHeader(NamedTuple):
     flags: int
     keep_alive_s: int
     properties: Properties
+    is_v3_1: bool
 
 
 def announced_version(buffer: Buffer, start: int) -> int:
     """The protocol version that the CONNECT at `buffer[start]` asks for, whatever is wrong with it.
 
-    0 when what arrived is no CONNECT of any MQTT. Its use is to choose the form of a refusal.
+    0 when what arrived is no CONNECT of any MQTT; 1 for a level 0, which nobody ever had. Its use
+    is to choose the form of a refusal.
     """
     try:
         found = read_variable_byte_integer(buffer, start + 1)
@@ -71,7 +75,9 @@ def announced_version(buffer: Buffer, start: int) -> int:
             return 0
         reader = FieldReader(bytes(buffer[found[1] : found[1] + 16]))
         name = reader.string("protocol name")
-        return reader.byte("protocol version") if name in (PROTOCOL_NAME, PROTOCOL_NAME_V3_1) else 0
+        if name not in (PROTOCOL_NAME, PROTOCOL_NAME_V3_1):
+            return 0
+        return max(1, reader.byte("protocol version"))
     except MalformedPacket:
         return 0
 
@@ -93,12 +99,8 @@ def decode_connect_frame(frame: Frame) -> Connect:
     # [MQTT5-3.1.3-1] [MQTT5-3.1.3-3] [MQTT5-3.1.3-4] [MQTT311-3.1.3-1] [MQTT311-3.1.3-3]
     client_id = reader.name("client identifier")  # [MQTT311-3.1.3-4]
     clean_start = bool(header.flags & CLEAN_START_FLAG)
-    if not client_id and not clean_start and header.version is ProtocolVersion.V3_1_1:
-        # [MQTT311-3.1.3-7] [MQTT311-3.1.3-8]
-        raise ProtocolError(
-            "an empty client identifier needs Clean Session",
-            ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
-        )
+    if not client_id and header.version is ProtocolVersion.V3_1_1:
+        _check_unnamed(header, clean_start=clean_start)
     will = _take_will(reader, header) if header.flags & WILL_FLAG else None
     # [MQTT5-3.1.2-16] [MQTT5-3.1.2-17] [MQTT5-3.1.3-12]
     # [MQTT311-3.1.2-18] [MQTT311-3.1.2-19] [MQTT311-3.1.3-11]
@@ -115,27 +117,43 @@ def decode_connect_frame(frame: Frame) -> Connect:
         password=password,
         will=will,
         properties=header.properties,
+        is_v3_1=header.is_v3_1,
     )
+
+
+def _check_unnamed(header: ConnectHeader, *, clean_start: bool) -> None:
+    if header.is_v3_1:
+        raise ProtocolError(
+            "MQTT 3.1 wants a client identifier", ReasonCode.CLIENT_IDENTIFIER_NOT_VALID
+        )
+    if not clean_start:
+        # [MQTT311-3.1.3-7] [MQTT311-3.1.3-8]
+        raise ProtocolError(
+            "an empty client identifier needs Clean Session",
+            ReasonCode.CLIENT_IDENTIFIER_NOT_VALID,
+        )
 
 
 def _take_header(reader: FieldReader) -> ConnectHeader:
     name = reader.string("protocol name")
     number = reader.byte("protocol version")
-    if name != PROTOCOL_NAME or number not in (ProtocolVersion.V3_1_1, ProtocolVersion.V5):
+    is_v3_1 = (name, number) == (PROTOCOL_NAME_V3_1, PROTOCOL_LEVEL_V3_1)
+    is_ours = name == PROTOCOL_NAME and number in (ProtocolVersion.V3_1_1, ProtocolVersion.V5)
+    if not is_v3_1 and not is_ours:
         # [MQTT5-3.1.2-1] [MQTT5-3.1.2-2] [MQTT311-3.1.2-1] [MQTT311-3.1.2-2]
         raise ProtocolError(
-            f"protocol {shown(name)} version {number}; MQTT 3.1.1 (4) and 5 are spoken here",
+            f"protocol {shown(name)} version {number}; MQTT 3.1, 3.1.1 (4) and 5 are spoken here",
             ReasonCode.UNSUPPORTED_PROTOCOL_VERSION,
         )
-    version = ProtocolVersion(number)
+    version = ProtocolVersion.V3_1_1 if is_v3_1 else ProtocolVersion(number)
     flags = reader.byte("connect flags")
     _check_flags(flags, version)
     keep_alive_s = reader.two_byte_integer("keep alive")
     if version is ProtocolVersion.V3_1_1:
-        return ConnectHeader(version, flags, keep_alive_s, NO_PROPERTIES)
+        return ConnectHeader(version, flags, keep_alive_s, NO_PROPERTIES, is_v3_1)
     properties = take_properties(reader, Carrier.CONNECT)
     _check_authentication(properties)
-    return ConnectHeader(version, flags, keep_alive_s, properties)
+    return ConnectHeader(version, flags, keep_alive_s, properties, is_v3_1=False)
 
 
 def _check_flags(flags: int, version: ProtocolVersion) -> None:
@@ -186,8 +204,8 @@ def encode_connect(packet: Connect, version: int) -> bytes:
     _check_authentication(packet.properties)
     is_v5 = packet.version is ProtocolVersion.V5
     parts = [
-        encode_string(PROTOCOL_NAME),
-        encode_byte(packet.version),
+        encode_string(PROTOCOL_NAME_V3_1 if packet.is_v3_1 else PROTOCOL_NAME),
+        encode_byte(PROTOCOL_LEVEL_V3_1 if packet.is_v3_1 else packet.version),
         encode_byte(flags),
         encode_two_byte_integer(packet.keep_alive_s),
         encode_property_section(packet.properties, Carrier.CONNECT) if is_v5 else b"",

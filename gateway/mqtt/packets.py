@@ -26,7 +26,10 @@ class Will:
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """A client asks to be served; `clean_start` is Clean Session in 3.1.1."""
+    """A client asks to be served; `clean_start` is Clean Session in 3.1.1.
+
+    MQTT 3.1 is version 3.1.1 with `is_v3_1`.
+    """
 
     client_id: str
     version: ProtocolVersion = ProtocolVersion.V5
@@ -36,6 +39,7 @@ class Connect:
     password: bytes | None = None
     will: Will | None = None
     properties: Properties = NO_PROPERTIES
+    is_v3_1: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,9 @@ class Session:
         )
         # [MQTT5-3.1.4-5] [MQTT5-3.2.2-2] [MQTT5-3.2.2-3] [MQTT311-3.1.4-4] [MQTT311-3.2.2-1]
         # [MQTT311-3.2.2-2] [MQTT311-3.2.2-3]
-        connack = replace(self._connack, session_present=opened.is_present)
+        # The byte is reserved in MQTT 3.1.
+        is_present = opened.is_present and not connect.is_v3_1
+        connack = replace(self._connack, session_present=is_present)
         # [MQTT5-3.2.0-1] [MQTT5-3.2.0-2] [MQTT311-3.2.0-1]
         return [Send(self._answers.encode(connack) or b""), Redeliver()]
 

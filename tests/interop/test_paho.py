@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from paho.mqtt.client import MQTTv5, MQTTv311
+from paho.mqtt.client import MQTTv5, MQTTv31, MQTTv311
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.interop
 versions = pytest.mark.parametrize("version", [MQTTv311, MQTTv5], ids=["3.1.1", "5"])
 
 
-@versions
+@pytest.mark.parametrize("version", [MQTTv31, MQTTv311, MQTTv5], ids=["3.1", "3.1.1", "5"])
 @pytest.mark.parametrize("qos", [0, 1])
 def test_what_is_published_is_delivered_live_and_stored(gateway, version, qos):
     device = f"pump-{version}-{qos}"

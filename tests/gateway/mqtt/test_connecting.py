@@ -33,6 +33,7 @@ def connect_for(name: bytes, version: int) -> bytes:
         (connect_for(b"MQTT", 6), 6),
         (connect_for(b"MQTT", 5)[:9], 5),
         (connect_for(b"MQIsdp", 3), 3),
+        (connect_for(b"MQIsdp", 0), 1),
         (connect_for(b"MQTT", 5)[:8], 0),
         (connect_for(b"HTTP", 5), 0),
         (b"\x20" + connect_for(b"MQTT", 5)[1:], 0),

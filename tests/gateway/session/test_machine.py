@@ -4,6 +4,7 @@ import pytest
 
 from gateway.mqtt import (
     Auth,
+    Connack,
     Connect,
     Disconnect,
     Pingreq,
@@ -120,6 +121,11 @@ def test_the_connack_waits_for_the_state_and_tells_whether_it_was_there(
 ):
     connack = script().connect(Connect("c", version, clean_start=False), is_present=is_present)
     assert (connack.session_present, connack.reason_code) == (is_present, ReasonCode.SUCCESS)
+
+
+def test_a_client_of_mqtt_3_1_is_served_and_not_told_of_its_session(script):
+    connect = Connect("c", ProtocolVersion.V3_1_1, clean_start=False, is_v3_1=True)
+    assert script().connect(connect, is_present=True) == Connack(session_present=False)
 
 
 def test_a_session_of_3_1_1_that_is_not_clean_lasts_as_long_as_it_may(script):
