@@ -14,13 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
-from gateway.config import GatewayConfig, check_handlers
-from gateway.devices import SEALED_ROOTS, DeviceTopics, ProfileBook, load_profiles
+from gateway.config import DEVICE_STREAMS, GatewayConfig, check_handlers, claim_limits
+from gateway.devices import (
+    DEVICES_TABLE,
+    SERVICE_TEMPLATES,
+    DeviceTopics,
+    ProfileBook,
+    is_sealed,
+    load_profiles,
+)
 from gateway.errors import GroupRefused, PenstockError, StoreUnavailable, UnknownStream
 from gateway.routing import Router, StreamRoute
-from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, MqttServer, PayloadChecks
+from gateway.server import (
+    AUDIT_SPEC,
+    PRESENCE_STREAM,
+    RETAINED_HOLDER,
+    MqttServer,
+    PayloadChecks,
+    retained_check,
+)
 from gateway.store import (
-    DAY_MS,
     BlobStore,
     DeskHost,
     GroupDesk,
@@ -33,7 +46,14 @@ from gateway.store import (
 )
 
 if TYPE_CHECKING:
-    from gateway.pipeline import HandlerCrew, Ledger, RuleEvaluation, RuleFiles, WearWatch
+    from gateway.pipeline import (
+        DeviceDesk,
+        HandlerCrew,
+        Ledger,
+        RuleEvaluation,
+        RuleFiles,
+        WearWatch,
+    )
     from gateway.rules import RuleSet
 
 logger = logging.getLogger(__name__)
@@ -43,7 +63,6 @@ ALARMS = StreamSpec("alarms", partitions=1)
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 TICKS = StreamSpec("ticks", partitions=1)
 PRESENCE = StreamSpec(PRESENCE_STREAM, partitions=1)
-AUDIT = StreamSpec(AUDIT_STREAM, partitions=1, retention_age_ms=90 * DAY_MS)
 RULES_GROUP = "rules"
 
 
@@ -66,6 +85,7 @@ class Gateway:
         self._rules = rules
         self._clock = clock
         self._store: StreamStore | None = None
+        self._blobs = BlobStore(config.data_dir, clock)
         self._server: MqttServer | None = None
         self._evaluation: RuleEvaluation | None = None
         self._rule_files: RuleFiles | None = None
@@ -73,6 +93,7 @@ class Gateway:
         self._ledger: Ledger | None = None
         self._desk_host: DeskHost | None = None
         self._crew: HandlerCrew | None = None
+        self._services: DeviceDesk | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> list[tuple[str, int]]:
@@ -89,8 +110,9 @@ class Gateway:
             ALARMS,
             DEAD_LETTERS,
             TICKS,
-            AUDIT,
+            AUDIT_SPEC,
             PRESENCE,
+            *(stream.spec for stream in DEVICE_STREAMS),
             *self._derived_specs(),
         ]
         for spec in specs:
@@ -102,6 +124,8 @@ class Gateway:
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
+        by_stream = {one.spec.name: one.claim_bytes for one in self._config.streams}
+        self._server.keep_large(self._blobs, claim_limits(by_stream, self._profiles))
         if any(profile.checks_on_ingest for profile in self._profiles.profiles):
             self._server.hub.ingest.payload_checks = PayloadChecks(self._profiles)
         addresses = await self._server.start()
@@ -165,7 +189,26 @@ class Gateway:
         ledger = self._ledger = Ledger(store, self._clock)
         self._tasks.append(asyncio.create_task(ledger.run(), name="ledger"))
         self._start_upkeep_of_payloads(store)
+        self._start_device_services(store, router)
         self._start_consumers(store, router, desk)
+
+    def _start_device_services(self, store: StreamStore, router: Router) -> None:
+        """Start what devices and applications ask for by the topics of twins and commands."""
+        from gateway.pipeline import Around, DeviceDesk
+
+        if self._server is None:
+            return
+        tree = self._server.hub.fanout.tree
+        around = Around(
+            store, router.route_of, self._server.retained_puts, self._clock, tree.is_heard
+        )
+        services = self._services = DeviceDesk(around)
+        for root, welcome in services.welcomes.items():
+            tree.watch(root, welcome)
+        if self._desk_host is not None:
+            self._desk_host.requests |= services.requests
+            self._desk_host.tables.watch(DEVICES_TABLE, services.registry_changed)
+        self._tasks += services.start()
 
     def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start the rules and the handlers."""
@@ -217,7 +260,7 @@ class Gateway:
             names = [stream.spec.name for stream in self._config.streams]
             inspection = Inspection(store, self._profiles, names, self._clock)
             self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
-        sweeping = Sweeping(store, BlobStore(self._config.data_dir, self._clock))
+        sweeping = Sweeping(store, self._blobs, {RETAINED_HOLDER: retained_check(store)})
         self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
 
     async def _open_desk(self, store: StreamStore, desk: GroupDesk) -> None:
@@ -258,16 +301,22 @@ class Gateway:
             StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
             StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
             StreamRoute(PRESENCE.name, ("presence/#",), PRESENCE.partitions),
-            StreamRoute(AUDIT.name, ("audit/#",), AUDIT.partitions),
+            StreamRoute(AUDIT_SPEC.name, ("audit/#",), AUDIT_SPEC.partitions),
+            *(
+                StreamRoute(one.spec.name, one.topic_filters, one.spec.partitions)
+                for one in DEVICE_STREAMS
+            ),
             *(
                 StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
                 for stream in self._config.streams
             ),
         ]
-        topics = DeviceTopics([*self._profiles.templates, *self._config.device_topics])
+        topics = DeviceTopics(
+            [*SERVICE_TEMPLATES, *self._profiles.templates, *self._config.device_topics]
+        )
         levels = self._config.server.session.topic_levels_max
         return Router(
-            routes, topics.device_of, partition_of, topic_levels_max=levels, sealed=SEALED_ROOTS
+            routes, topics.device_of, partition_of, topic_levels_max=levels, is_sealed=is_sealed
         )
 
     def _build_evaluation(

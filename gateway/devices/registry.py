@@ -16,6 +16,8 @@ from gateway.errors import PenstockError
 DEVICES_TABLE = "devices"
 DEVICE_ROLE = "device"
 Status = Literal["active", "disabled", "pending"]
+Beyond = Literal["slow", "drop", "refuse"]
+"""What becomes of what exceeds a quota: read later, dropped at QoS 0, or refused with 0x97."""
 STATUSES = ("active", "disabled", "pending")
 ID_BYTES_MAX = 128
 TAGS_MAX = 64
@@ -39,10 +41,38 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
         return self.sha256[:4].hex()
 
 
+class DeviceQuota(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How much a device may publish by all its clients, and how many of these it may have.
+
+    What is None is decided elsewhere; a rate of 0 is no limit.
+    """
+
+    messages_per_s: int | None = None
+    bytes_per_s: int | None = None
+    connections_max: int | None = None
+    beyond: Beyond | None = None
+
+    def over(self, other: DeviceQuota) -> DeviceQuota:
+        """This quota, and where it says nothing what the other says."""
+        return DeviceQuota(
+            *(
+                theirs if own is None else own
+                for own, theirs in zip(
+                    msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True
+                )
+            )
+        )
+
+
+NO_QUOTA = DeviceQuota()
+
+
 class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     """One entry: a device, or a person or service that connects as one.
 
-    `generation` counts the changes of the entry. `role` says what it may do.
+    `generation` counts the changes of the entry. `role` says what it may do. `group` is the
+    enrolment group that vouches for it; as long as it `is_unused`, nobody has come in as the device
+    by what the group gave it.
     """
 
     id: str
@@ -56,6 +86,9 @@ class Device(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 1
     created_ms: int = 0
     changed_ms: int = 0
+    group: str = ""
+    is_unused: bool = False
+    quota: DeviceQuota = NO_QUOTA
 
     @property
     def has_credentials(self) -> bool:
@@ -94,6 +127,7 @@ def check_device(device: Device) -> None:
     if len(device.tags) > TAGS_MAX:
         raise DeviceInvalid(f"{device.id}: {len(device.tags)} tags; at most {TAGS_MAX}")
     texts = [*device.tags.items(), ("profile", device.profile), ("role", device.role)]
+    texts += [("group", device.group)]
     for name, text in texts:
         if (
             not name
@@ -129,6 +163,8 @@ class Registry:
     def __init__(self, encoded: Mapping[str, bytes] | None = None) -> None:
         self._encoded: dict[str, bytes] = {}
         self._with_credentials: set[str] = set()
+        self._group_by_device: dict[str, str] = {}
+        self._counts_by_group: dict[str, int] = {}
         for device_id, entry in (encoded or {}).items():
             self.put(device_id, entry)
 
@@ -156,6 +192,10 @@ class Registry:
         """The entry as the table has it: what a change expects to find."""
         return self._encoded.get(device_id)
 
+    def count_of(self, group: str) -> int:
+        """How many devices an enrolment group vouches for."""
+        return self._counts_by_group.get(group, 0)
+
     def put(self, device_id: str, encoded: bytes | None) -> None:
         """Take an entry as it is in the table from now on; None when it is gone.
 
@@ -165,10 +205,20 @@ class Registry:
         if encoded is None:
             self._encoded.pop(device_id, None)
             self._with_credentials.discard(device_id)
+            self._assign(device_id, "")
             return
         device = decode_device(encoded)
         self._encoded[device_id] = encoded
+        self._assign(device_id, device.group)
         if device.has_credentials:
             self._with_credentials.add(device_id)
         else:
             self._with_credentials.discard(device_id)
+
+    def _assign(self, device_id: str, group: str) -> None:
+        before = self._group_by_device.pop(device_id, "")
+        if before:
+            self._counts_by_group[before] -= 1
+        if group:
+            self._group_by_device[device_id] = group
+            self._counts_by_group[group] = self._counts_by_group.get(group, 0) + 1

@@ -1,7 +1,7 @@
 """The asyncio side of MQTT: listeners, connections, ingest, fan-out."""
 
 from gateway.server.access_options import AccessOptions, Anonymous, Credentials, DeniedPublish
-from gateway.server.audit import AUDIT_STREAM
+from gateway.server.audit import AUDIT_SPEC
 from gateway.server.listeners.addresses import is_loopback, join_address
 from gateway.server.listeners.listeners import AddressUnavailable
 from gateway.server.listeners.tls_files import TlsFilesInvalid
@@ -19,14 +19,20 @@ from gateway.server.options import (
 from gateway.server.passwords import hash_password
 from gateway.server.payload_checks import PayloadChecks
 from gateway.server.presence import PRESENCE_STREAM
+from gateway.server.registry_audit import audit_edits
+from gateway.server.retaining import RETAINED_HOLDER, retained_check
+from gateway.server.spilling import CLAIM_BYTES, ClaimLimits
 
 __all__ = [
-    "AUDIT_STREAM",
+    "AUDIT_SPEC",
+    "CLAIM_BYTES",
     "PRESENCE_STREAM",
+    "RETAINED_HOLDER",
     "AccessOptions",
     "AddressUnavailable",
     "Anonymous",
     "BeyondRate",
+    "ClaimLimits",
     "ClientCertificates",
     "Credentials",
     "DeniedPublish",
@@ -39,7 +45,9 @@ __all__ = [
     "ServerOptions",
     "TlsFilesInvalid",
     "TlsOptions",
+    "audit_edits",
     "hash_password",
     "is_loopback",
     "join_address",
+    "retained_check",
 ]

@@ -35,6 +35,7 @@ from gateway.server.listeners.addresses import is_loopback
 from gateway.server.passwords import PasswordDesk
 from gateway.server.permits import Permit, Proof
 from gateway.server.presence import Presence
+from gateway.server.registry_audit import accompany_edits
 from gateway.session import ConnectRefused, Failure, OpenState, SessionState
 from gateway.store import Change, StreamStore, TableDesk
 
@@ -97,7 +98,8 @@ class Gate:
             self._take(device_id, encoded)
 
     def watch(self, tables: TableDesk) -> None:
-        """Hear of every change of the registry."""
+        """Hear of every change of the registry, and see that the audit tells of it."""
+        accompany_edits(tables, self._clock)
         tables.watch(DEVICES_TABLE, self._changed)
 
     @property

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import orjson
 
 from gateway.clock import Clock
+from gateway.devices import AUDIT_STREAM
 from gateway.events import Flag, Origin, Run
 from gateway.server.token_bucket import TokenBucket
+from gateway.store import DAY_MS, StreamSpec
 
-AUDIT_STREAM = "audit"
+AUDIT_SPEC = StreamSpec(AUDIT_STREAM, partitions=1, retention_age_ms=90 * DAY_MS)
 GATEWAY_CLIENT = "$gateway"
 AGAIN_MS = 60_000
 KNOWN_MAX = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,16 @@ from gateway.devices import (
 )
 from gateway.documents import did_you_mean
 from gateway.errors import ChangeRefused, PenstockError, StoreUnavailable
-from gateway.store import Change, RemoteDesk, StoreOptions, desk_of, open_reader, open_store
+from gateway.store import (
+    Change,
+    RemoteDesk,
+    StoreOptions,
+    StreamStore,
+    TableDesk,
+    desk_of,
+    open_reader,
+    open_store,
+)
 
 DATA_DIR = Path("penstock-data")
 DEFAULT_CONFIG = Path("config/gateway.yaml")
@@ -47,6 +57,14 @@ def log_dir_of(data: Path | None, config: Path | None) -> Path:
     return DATA_DIR
 
 
+def by_whom() -> str:
+    """Who makes the changes of a command, for the audit."""
+    try:
+        return f"{getpass.getuser()} at the command line"
+    except (KeyError, OSError):
+        return "the command line"
+
+
 async def read_registry(data_dir: Path) -> Registry:
     """The registry as it is.
 
@@ -68,7 +86,15 @@ class RegistryDesk:
 
     @asynccontextmanager
     async def _desk(self) -> AsyncIterator[RemoteDesk]:
-        async with desk_of(self.data_dir, SystemClock()) as access:
+        clock = SystemClock()
+
+        async def prepare(store: StreamStore, tables: TableDesk) -> None:
+            # Slow to import, and a running gateway sees to it itself.
+            from gateway.server import audit_edits
+
+            await audit_edits(store, tables, clock)
+
+        async with desk_of(self.data_dir, clock, prepare) as access:
             yield access.desk
 
     async def read(self) -> Registry:
@@ -88,7 +114,7 @@ class RegistryDesk:
         for tries_left in reversed(range(TRIES)):
             try:
                 async with self._desk() as desk:
-                    await desk.change(changes)
+                    await desk.change(changes, by_whom())
                     return
             except StoreUnavailable:
                 if not tries_left:

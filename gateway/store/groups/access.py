@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.errors import StoreInUse, StoreUnavailable
+from gateway.store.groups.changes import TableDesk
 from gateway.store.groups.desk import GroupDesk
 from gateway.store.groups.host import DeskHost
 from gateway.store.groups.remote import RemoteDesk
@@ -22,6 +23,7 @@ from gateway.store.protocol import StreamStore
 
 PATIENCE_S = 5.0
 PAUSE_S = 0.1
+Prepare = Callable[[StreamStore, TableDesk], Awaitable[None]]
 
 
 class Access(NamedTuple):
@@ -32,8 +34,12 @@ class Access(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def desk_of(data_dir: Path, clock: Clock) -> AsyncIterator[Access]:
+async def desk_of(
+    data_dir: Path, clock: Clock, prepare: Prepare | None = None
+) -> AsyncIterator[Access]:
     """Reach the desk of a data directory that holds a log, or open one on it.
+
+    One that is opened here is first prepared as a gateway prepares its own.
 
     Raises:
         StoreInUse: somebody writes the log and can't be reached.
@@ -46,7 +52,7 @@ async def desk_of(data_dir: Path, clock: Clock) -> AsyncIterator[Access]:
             if desk is not None:
                 break
             with contextlib.suppress(StoreInUse):
-                host = await stack.enter_async_context(hosted(data_dir, clock))
+                host = await stack.enter_async_context(hosted(data_dir, clock, prepare))
                 yielding = host.yielding
             desk = await RemoteDesk.connect(data_dir)
             if desk is None:
@@ -61,11 +67,15 @@ async def desk_of(data_dir: Path, clock: Clock) -> AsyncIterator[Access]:
 
 
 @contextlib.asynccontextmanager
-async def hosted(data_dir: Path, clock: Clock) -> AsyncIterator[DeskHost]:
+async def hosted(
+    data_dir: Path, clock: Clock, prepare: Prepare | None = None
+) -> AsyncIterator[DeskHost]:
     """Be the writer of a log's groups, and nothing else, until the end."""
     store = await open_store(StoreOptions(data_dir), clock)
     try:
         host = DeskHost(store, clock, GroupDesk(store, clock), data_dir)
+        if prepare is not None:
+            await prepare(store, host.tables)
         await host.start()
         try:
             yield host

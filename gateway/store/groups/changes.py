@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gateway.errors import ChangeRefused, StoreError
+from gateway.events import Run
 from gateway.store.protocol import Put, StreamStore
 
 CHANGES_MAX = 10_000
@@ -29,6 +30,8 @@ class Change(NamedTuple):
 
 
 Watcher = Callable[[Sequence[Change]], None]
+Author = Callable[[Sequence[Change], str], Sequence[Run]]
+"""Writes what the log is to say of changes, and of who makes them."""
 
 
 class TableDesk:
@@ -42,13 +45,20 @@ class TableDesk:
         self._store = store
         self._changing = asyncio.Lock()
         self._watchers: dict[str, list[Watcher]] = {}
+        self._authors: dict[str, Author] = {}
+
+    def accompany(self, table: str, author: Author) -> None:
+        """Let records go into the log with the changes of a table, in the same commit."""
+        self._authors[table] = author
 
     def watch(self, table: str, watcher: Watcher) -> None:
         """Let somebody hear of the changes of a table."""
         self._watchers.setdefault(table, []).append(watcher)
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change], by: str = "") -> None:
         """Make all of the changes or none; returns when they are durable and told.
+
+        `by` says who wants them, for people.
 
         Raises:
             ChangeRefused: a key has another value than the one that was expected.
@@ -60,8 +70,16 @@ class TableDesk:
             for change in changes:
                 if await self._store.entry(change.table, change.key) != change.before:
                     raise ChangeRefused(f"{change.key!r} was changed by somebody else meanwhile")
-            await self._store.append((), [change.put for change in changes])
-            for table in dict.fromkeys(change.table for change in changes):
-                own = [change for change in changes if change.table == table]
+            by_table: dict[str, list[Change]] = {}
+            for change in changes:
+                by_table.setdefault(change.table, []).append(change)
+            runs = [
+                run
+                for table, own in by_table.items()
+                if table in self._authors
+                for run in self._authors[table](own, by)
+            ]
+            await self._store.append(runs, [change.put for change in changes])
+            for table, own in by_table.items():
                 for watcher in self._watchers.get(table, ()):
                     watcher(own)

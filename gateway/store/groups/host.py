@@ -183,8 +183,8 @@ class DeskHost:
         async with self._redriving:
             return await redrive(self._store, self._clock, RedriveWish(*wish))
 
-    async def _change(self, changes: list[Any]) -> None:
-        await self.tables.change([Change(*own) for own in changes])
+    async def _change(self, changes: list[Any], by: str = "") -> None:
+        await self.tables.change([Change(*own) for own in changes], str(by))
 
     async def _ask(self, name: str, *arguments: Any) -> Any:
         answer = self.requests.get(name)

@@ -132,9 +132,9 @@ class RemoteDesk:
         """Do as `StreamStore.compact_step`, in the process that writes the log."""
         return int(await self._call("compact", stream))
 
-    async def change(self, changes: Sequence[Change]) -> None:
+    async def change(self, changes: Sequence[Change], by: str = "") -> None:
         """Do as `TableDesk.change`, in the process that writes the log."""
-        await self._call("change", changes)
+        await self._call("change", changes, by)
 
     async def ask(self, name: str, *arguments: Any) -> Any:
         """Ask a running gateway to do what only it can, by name; returns what it answers.

@@ -5,6 +5,7 @@ import orjson
 import pytest
 
 from gateway.devices import (
+    AUDIT_STREAM,
     DEVICES_TABLE,
     ROLES,
     Device,
@@ -23,7 +24,7 @@ from gateway.mqtt import (
     Subscription,
     Will,
 )
-from gateway.server import AUDIT_STREAM, PRESENCE_STREAM, AccessOptions, hash_password
+from gateway.server import PRESENCE_STREAM, AccessOptions, hash_password
 from gateway.store import Change, StreamSpec, TableDesk
 from tests.gateway.server.conftest import Client, ScriptedStore, kept, stored, turn
 from tests.harness.waiting import until

@@ -4,11 +4,13 @@ import pytest
 
 from gateway.clock import ManualClock
 from gateway.errors import ChangeRefused, RequestUnknown, StoreError
+from gateway.events import Origin, Run
 from gateway.store.groups.changes import CHANGES_MAX, Change, TableDesk
 from gateway.store.groups.desk import GroupDesk
 from gateway.store.groups.host import DeskHost
 from gateway.store.groups.remote import RemoteDesk
 from gateway.store.memory import MemoryStore
+from gateway.store.protocol import StreamSpec
 
 
 async def test_a_change_is_made_when_it_finds_what_it_expects():
@@ -84,3 +86,23 @@ async def test_a_request_is_answered_by_who_knows_how(remote):
     assert await desk.ask("double", 4) == 8
     with pytest.raises(RequestUnknown, match="doesn't know how to 'halve'"):
         await desk.ask("halve", 4)
+
+
+async def test_what_a_table_has_to_say_goes_into_the_log_with_the_change():
+    store = MemoryStore()
+    await store.ensure(StreamSpec("audit", partitions=1))
+    desk = TableDesk(store)
+
+    def write(changes, by):
+        payloads = [f"{by}: {change.key}".encode() for change in changes]
+        origins = [Origin("audit/x", "x")] * len(payloads)
+        return [Run("audit", 0, "", 0, origins, payloads, bytes(len(payloads)))]
+
+    desk.accompany("devices", write)
+    await desk.change([Change("devices", "a", b"1", None), Change("t", "b", b"1", None)], "anna")
+    chunk = await store.fetch("audit", 0, 0)
+    records = [record for batch in chunk.batches for record in batch.records()]
+    assert [record.payload for record in records] == [b"anna: a"]
+    with pytest.raises(ChangeRefused):
+        await desk.change([Change("devices", "a", b"1", None)], "anna")
+    assert (await store.bounds("audit", 0)).log_end_offset == 1
