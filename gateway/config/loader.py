@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from gateway.config.access import read_access
+from gateway.config.claims import read_claim_check
 from gateway.config.deriving import DerivedConfig, read_derived
+from gateway.config.device_streams import DEVICE_STREAMS
 from gateway.config.devices import read_devices
 from gateway.config.grouping import read_groups
 from gateway.config.handling import read_handlers
@@ -24,17 +26,21 @@ from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
 from gateway.mqtt import check_topic_filter
-from gateway.server import ServerOptions
+from gateway.server import CLAIM_BYTES, ServerOptions
 from gateway.store import DAY_MS, GroupOptions, StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")
 RULES_STARTS = ("latest", "earliest")
+RULES_PLACES = ("auto", "process", "inline")
 SHARED_ORDERS = ("ordered", "balanced")
 SYS_PREFIX = "$SYS"
 SUBSCRIPTION_PREFIXES = ("$share/", "$replay/")
 STREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-RESERVED_STREAMS = ("alerts", "alarms", "audit", "dead-letters", "lookups", "presence", "ticks")
+RESERVED_STREAMS = (
+    *("alerts", "alarms", "audit", "dead-letters", "lookups", "presence", "ticks"),
+    *(own.spec.name for own in DEVICE_STREAMS),
+)
 PARTITIONS_MAX = 1_024
 SYS_INTERVAL_MS_LEAST = 1_000
 # The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
@@ -48,10 +54,11 @@ STORE_DEFAULT = StoreOptions(Path("penstock-data"))
 
 @dataclass(frozen=True, slots=True)
 class StreamConfig:
-    """One stream of the log, and the topics that it takes."""
+    """One stream of the log, the topics that it takes, and how large a payload it keeps itself."""
 
     spec: StreamSpec
     topic_filters: tuple[str, ...]
+    claim_bytes: int | None = CLAIM_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class GatewayConfig:
     rules_path: Path | None = None
     rules_start: str = "latest"
     rules_reload_ms: int = 2_000
+    rules_place: str = "auto"
     log_level: str = "info"
     device_topics: tuple[str, ...] = ("+/{device}/#",)
     profiles_path: Path | None = None
@@ -108,6 +116,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         rules_path=_path(top, "rules", path.parent),
         rules_start=top.choice("rules_start", RULES_STARTS, default.rules_start),
         rules_reload_ms=top.duration_ms("rules_reload", default.rules_reload_ms),
+        rules_place=top.choice("rules_place", RULES_PLACES, default.rules_place),
         log_level=top.choice("log_level", LOG_LEVELS, default.log_level),
         streams=_streams(top, default.streams),
         derived=read_derived(top),
@@ -162,8 +171,9 @@ def _stream(section: Section) -> StreamConfig:
     nodes = section.text_nodes("filters")
     for node in nodes:
         _check_filter(section, node)
-    section.finish()
-    return StreamConfig(spec, tuple(node.source for node in nodes))
+    claim_bytes = read_claim_check(section)
+    section.finish("claim_check")
+    return StreamConfig(spec, tuple(node.source for node in nodes), claim_bytes)
 
 
 def _check_stream_name(section: Section, name: str) -> None:

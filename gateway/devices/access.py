@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.devices.registry import DEVICE_ROLE, Device
+from gateway.devices.service_topics import is_for_applications, is_service_sealed
 from gateway.mqtt import matches
 
 NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -22,7 +23,7 @@ WILD = frozenset((ANY_LEVEL, ALL_LEVELS))
 # What the gateway says of itself: a wildcard does not give the right to speak in its name.
 OWN_ROOTS = frozenset({"alerts", "alarms", "audit", "dead-letters", "presence"})
 # Nobody but the gateway writes there, whatever a pattern says.
-SEALED_ROOTS = frozenset({"audit", "presence"})
+SEALED_ROOTS = frozenset({"audit", "enrol", "presence"})
 # Nobody reads there whom no pattern allows it by name.
 UNHEARD_ROOT = "audit"
 Devices = Literal["own", "topic"]
@@ -44,7 +45,10 @@ class Role:
 
 
 OPERATOR = Role(
-    ("#", "alerts/#", "alarms/#", "dead-letters/#"), ("#", "audit/#", "$SYS/#"), (), "topic"
+    ("#", "alerts/#", "alarms/#", "dead-letters/#", "twin/#", "command/#"),
+    ("#", "audit/#", "$SYS/#"),
+    (),
+    "topic",
 )
 READER = Role((), ("#", "$SYS/#"))
 DEVICE = Role(("+/{device}/#", "{device}/#"), ("+/{device}/#", "{device}/#"))
@@ -62,11 +66,10 @@ class Rights:
 
     def may_write(self, topic: str) -> bool:
         """Whether it may publish to a topic."""
-        root = topic.partition("/")[0]
-        if root in SEALED_ROOTS:
+        if is_sealed(topic):
             return False
         patterns = self.write
-        if root in OWN_ROOTS:
+        if topic.partition("/")[0] in OWN_ROOTS or is_for_applications(topic):
             patterns = _named(patterns)
         return any(matches(pattern, topic) for pattern in patterns)
 
@@ -86,6 +89,11 @@ class Rights:
     def may_subscribe(self, topic_filter: str) -> bool:
         """Whether it may ask for a filter; what it then gets is what it may read."""
         return any(covers(pattern, topic_filter) for pattern in (*self.read, *self.subscribe))
+
+
+def is_sealed(topic: str) -> bool:
+    """Whether nobody but the gateway may publish to a topic."""
+    return topic.partition("/")[0] in SEALED_ROOTS or is_service_sealed(topic)
 
 
 def _named(patterns: Iterable[str]) -> tuple[str, ...]:

@@ -2,34 +2,36 @@
 
 from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
-from gateway.pipeline.evaluate import RuleEvaluation, no_puts
-from gateway.pipeline.evaluation_options import EvaluationOptions
+from gateway.pipeline.devices.desk import DeviceDesk
+from gateway.pipeline.devices.loop import Around
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
 from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.ledger import Ledger
-from gateway.pipeline.lookup_files import read_version
-from gateway.pipeline.outlets import ALARMS_TABLE
+from gateway.pipeline.puts import no_puts
 from gateway.pipeline.retention import Retention, RetentionOptions
-from gateway.pipeline.rule_files import RuleFiles
 from gateway.pipeline.scrub import Scrub, ScrubOptions
 from gateway.pipeline.sweeping import Sweeping, SweepingOptions
+from gateway.pipeline.versions import read_version
 from gateway.pipeline.wear import WearWatch
+from gateway.pipeline.workers.choosing import RulesAtWork, rules_at_work
+from gateway.pipeline.workers.job import RouteRow, RulesJob
 
 __all__ = [
-    "ALARMS_TABLE",
+    "Around",
     "ClockWatch",
     "Compaction",
-    "EvaluationOptions",
+    "DeviceDesk",
     "HandlerCrew",
     "Inspection",
     "InspectionOptions",
     "Ledger",
     "Retention",
     "RetentionOptions",
-    "RuleEvaluation",
-    "RuleFiles",
+    "RouteRow",
+    "RulesAtWork",
+    "RulesJob",
     "Scrub",
     "ScrubOptions",
     "Surroundings",
@@ -39,5 +41,6 @@ __all__ = [
     "WearWatch",
     "no_puts",
     "read_version",
+    "rules_at_work",
     "try_function",
 ]

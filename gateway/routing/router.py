@@ -5,7 +5,7 @@ Who receives it is `subscriptions`; how it is stored is `gateway.store`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gateway.errors import MqttError, ProtocolError
@@ -17,6 +17,11 @@ TOPIC_NAME_INVALID = 0x90
 # About what a route costs, beside its topic, which is kept as bytes, as text and as the device.
 ROUTE_BYTES = 450
 TOPIC_COPIES = 3
+
+
+def nothing_sealed(topic: str) -> bool:
+    """No topic is the gateway's own."""
+    return False
 
 
 class StreamRoute(NamedTuple):
@@ -60,19 +65,19 @@ class Router:
         *,
         known_bytes_max: int = 64 << 20,
         topic_levels_max: int = 128,
-        sealed: Container[str] = (),
+        is_sealed: Callable[[str], bool] = nothing_sealed,
     ) -> None:
         """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`.
 
-        Clients publish to topics of at most `topic_levels_max` levels, and to none whose first
-        level is `sealed`: those are the gateway's own.
+        Clients publish to topics of at most `topic_levels_max` levels, and to none that
+        `is_sealed`: those are the gateway's own.
         """
         self._streams = streams
         self._device_of = device_of
         self._partition_of = partition_of
         self._known_bytes_max = known_bytes_max
         self._topic_levels_max = topic_levels_max
-        self._sealed = sealed
+        self._is_sealed = is_sealed
         self._known_bytes = 0
         self._routes_by_topic_bytes: dict[bytes, Route] = {}
 
@@ -110,7 +115,7 @@ class Router:
             message = f"a topic name has at most {self._topic_levels_max} levels"
             raise ProtocolError(message, TOPIC_NAME_INVALID)
         name = decode_topic_name(topic)
-        if name.partition("/")[0] in self._sealed:
+        if self._is_sealed(name):
             raise TopicRefused(f"'{name}' is a topic of the gateway's own")
         route = self.route_of(name)
         # A client that invents topics must not grow the table for ever; starting over costs little.

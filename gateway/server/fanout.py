@@ -18,10 +18,13 @@ from collections.abc import Mapping, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, StoreError
-from gateway.events import RecordBatch, Run
-from gateway.routing import Retained, RetainedMessages, SubscriptionTree
+from gateway.events import Flag, RecordBatch, Run
+from gateway.routing import Retained, RetainedMessages
+from gateway.server.attendance import Attendance
+from gateway.server.claims import Claims, reference_properties
 from gateway.server.latest import LatestOffsets
 from gateway.server.retaining import note_retained
+from gateway.server.streaming import ReadPiece
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms, current_properties
 from gateway.store import StreamStore
@@ -52,10 +55,11 @@ class Fanout:
         self._retained = retained
         self.slots = slots
         self.streams = list(dict.fromkeys(stream for stream, _ in slots))
-        self.tree: SubscriptionTree[Subscriber, Grant] = SubscriptionTree()
+        self.tree = Attendance()
         self.positions: dict[Slot, int] = {}
         self.latest = LatestOffsets()
         self.delivered = 0
+        self.claims: Claims | None = None
         self._terms_by_topic: dict[str, Mapping[Subscriber, Terms]] = {}
         self._terms_bytes = 0
         self._generation = -1
@@ -126,6 +130,8 @@ class Fanout:
                             unwritten_bytes = 0
                             self._flush()
                         position = Position(stream, partition, offset, message.qos)
+                        if message.flags >= Flag.CLAIM:
+                            terms_by_subscriber = self._send_after(terms_by_subscriber, position)
                         self._give(message, terms_by_subscriber, run.client, position)
                     elif run.flags[index] & QOS_BITS:
                         self._expire(terms_by_subscriber, run.client)
@@ -142,7 +148,19 @@ class Fanout:
                 return None
             properties = current
         topic = run.origins[index].topic.encode()
-        return Outgoing(topic, run.payloads[index], run.flags[index], properties, run.arrival_ms)
+        flags, payload = run.flags[index], run.payloads[index]
+        if flags >= Flag.CLAIM:
+            properties += reference_properties(payload)
+        return Outgoing(topic, payload, flags, properties, run.arrival_ms)
+
+    def _send_after(
+        self, terms_by_subscriber: Mapping[Subscriber, Terms], position: Position
+    ) -> Mapping[Subscriber, Terms]:
+        """Leave a payload in a blob to the own reading of those who want it; returns the others."""
+        for subscriber, terms in terms_by_subscriber.items():
+            if subscriber.is_live and not terms.takes_references:
+                self._leave_tail(subscriber, position)
+        return {one: terms for one, terms in terms_by_subscriber.items() if terms.takes_references}
 
     def _expire(self, terms_by_subscriber: Mapping[Subscriber, Terms], client: str) -> None:
         """Note that a message was too old when its turn came."""
@@ -212,19 +230,30 @@ class Fanout:
         delivery.unrepeated = len(in_flight)
         for packet_id, position in in_flight:
             await subscriber.wait_to_repeat()
-            found = await self.find(position, is_sent=True)
+            sent = await self.find(position, is_sent=True)
+            found = None
+            if sent is not None:
+                found = await self._as_wanted(subscriber, sent, position.qos)
             if found is None or packet_id not in subscriber.state.in_flight:
                 # Retention has removed it: there is nothing left to send under this identifier.
                 if subscriber.state.in_flight.pop(packet_id, None) is not None:
                     subscriber.state.tally.expired += 1
                 delivery.unrepeated -= 1
                 continue
-            topic, _, message = found
-            terms = self.terms_of(topic).get(subscriber) or Terms(
-                position.qos, no_local=False, retain_as_published=False, subscription_ids=b""
-            )
-            delivery.repeat(message, terms, packet_id, position.qos)
+            terms, message = found
+            subscriber.repeat(message, terms, packet_id, position.qos)
         subscriber.flush()
+
+    async def _as_wanted(
+        self, subscriber: Subscriber, found: tuple[str, str, Outgoing], qos: int
+    ) -> tuple[Terms, Outgoing] | None:
+        """What was found, with its payload or the reference; None when the payload is gone."""
+        topic, _, message = found
+        terms = self.terms_of(topic).get(subscriber) or Terms(
+            qos, no_local=False, retain_as_published=False, subscription_ids=b""
+        )
+        whole = message if terms.takes_references else await self.resolve(message)
+        return None if whole is None else (terms, whole)
 
     async def find(
         self, position: Position, *, is_sent: bool = False
@@ -316,10 +345,28 @@ class Fanout:
         self, subscriber: Subscriber, message: Outgoing, terms: Terms, position: Position
     ) -> None:
         """Offer a message until the client takes it."""
-        while subscriber.is_clogged or not subscriber.delivery.offer(message, terms, position):
+        if message.flags >= Flag.CLAIM and not terms.takes_references:
+            whole = await self.resolve(message)
+            if whole is None:
+                if min(terms.qos, message.qos):
+                    subscriber.miss()
+                return
+            message = whole
+        while subscriber.is_clogged or not subscriber.offer(message, terms, position):
             subscriber.flush()
             await subscriber.wait_for_room()
         self.delivered += 1
+
+    @property
+    def read_piece(self) -> ReadPiece | None:
+        """What reads payloads that are streamed."""
+        return None if self.claims is None else self.claims.piece
+
+    async def resolve(self, message: Outgoing) -> Outgoing | None:
+        """The message with its whole payload, wherever that lies; None when it is gone."""
+        if message.flags < Flag.CLAIM or self.claims is None:
+            return message
+        return await self.claims.resolve(message)
 
     # -- retained messages
 
@@ -346,15 +393,16 @@ class Fanout:
             return
         message = _from_retained(topic, retained, properties)
         position = Position("", 0, 0, message.qos, topic)
-        delivery = subscriber.delivery
-        while subscriber.is_clogged or not delivery.offer(
-            message, terms, position, is_retained=True
+        whole = message if terms.takes_references else await self.resolve(message)
+        while whole is not None and (
+            subscriber.is_clogged or not subscriber.offer(whole, terms, position, is_retained=True)
         ):
             subscriber.flush()
             await subscriber.wait_for_room()
 
 
 def _from_retained(topic: str, retained: Retained, properties: bytes) -> Outgoing:
-    return Outgoing(
-        topic.encode(), retained.payload, retained.flags, properties, retained.arrival_ms
-    )
+    payload = retained.payload
+    if retained.flags >= Flag.CLAIM:
+        properties += reference_properties(payload)
+    return Outgoing(topic.encode(), payload, retained.flags, properties, retained.arrival_ms)

@@ -1,0 +1,1 @@
+"""What the gateway does for devices, as consumers of the log: twins, commands, jobs, updates."""

@@ -1,0 +1,119 @@
+"""Every device service of a gateway: built, set to work, and asked by commands of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from gateway.devices import DEVICES_TABLE, TWIN, DeviceInvalid, decode_device, read_object
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.pipeline.devices.loop import Around, ServiceLoop
+from gateway.pipeline.devices.turns import GATEWAY_CLIENT, RETRY_S, Turn
+from gateway.pipeline.devices.twins import TAGS_TABLE, TwinService, shown_twin
+from gateway.store import Change
+
+DEVICES_AT_ONCE = 500
+Request = Callable[..., Awaitable[Any]]
+
+
+class DeviceDesk:
+    """The services together; `requests` are what the gateway's socket answers, by name."""
+
+    def __init__(self, around: Around) -> None:
+        self._around = around
+        self._twin_service = TwinService(around.is_heard)
+        self.twins = ServiceLoop(self._twin_service, around)
+        self._registered: dict[str, bytes | None] = {}
+        self._called = asyncio.Event()
+        self.requests: Mapping[str, Request] = {"twin.set": self.set_twin}
+
+    @property
+    def welcomes(self) -> Mapping[str, Callable[[str], None]]:
+        """Who wants to hear of a device for which somebody begins to listen, by root."""
+        return {TWIN: self.twins.note_arrival}
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Set every service to work; the tasks last as long as they do."""
+        return [
+            *(asyncio.create_task(loop.run(), name=loop.service.group) for loop in (self.twins,)),
+            asyncio.create_task(self._follow_registry(), name="device registry"),
+        ]
+
+    async def set_twin(
+        self, device: str, patch: bytes, if_version: int | None, by: str
+    ) -> dict[str, Any]:
+        """Change what is wanted of a device, for a command of this machine's user.
+
+        Raises:
+            ChangeRefused: the version is another one, or a limit would be passed.
+        """
+
+        async def act(turn: Turn) -> dict[str, Any]:
+            wanted = read_object(patch)
+            return shown_twin(await self._twin_service.wish(device, wanted, by, turn, if_version))
+
+        return await self.twins.ask(act)
+
+    # -- tags of the registry
+
+    def registry_changed(self, changes: Sequence[Change]) -> None:
+        """Hear of changes of the registry, which are durable."""
+        for change in changes:
+            self._registered[change.key] = change.value
+        self._called.set()
+
+    async def _follow_registry(self) -> None:
+        """Tell the log of the tags of devices, from what they were at the last stop on."""
+        registered = await self._changed_meanwhile()
+        # What has changed since then is newer than what was read.
+        self._registered = registered | self._registered
+        while True:
+            while self._registered:
+                taken = dict(islice(self._registered.items(), DEVICES_AT_ONCE))
+                for device in taken:
+                    del self._registered[device]
+                try:
+                    await self.twins.ask(partial(self._take_registry, taken))
+                except StoreError:
+                    self._registered = taken | self._registered
+                    await asyncio.sleep(RETRY_S)
+            self._called.clear()
+            await self._called.wait()
+
+    async def _changed_meanwhile(self) -> dict[str, bytes | None]:
+        """Entries of the registry whose tags the log doesn't know yet, or not any more."""
+        told, registered = await self._entries(TAGS_TABLE), await self._entries(DEVICES_TABLE)
+        changed: dict[str, bytes | None] = {}
+        for count, (device, encoded) in enumerate(registered.items(), start=1):
+            if _tags_of(encoded) != orjson.loads(told.get(device, b"{}")):
+                changed[device] = encoded
+            if count % DEVICES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return changed | dict.fromkeys(told.keys() - registered.keys())
+
+    async def _entries(self, table: str) -> dict[str, bytes]:
+        while True:
+            try:
+                return dict(await self._around.store.entries(table))
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_S)
+
+    async def _take_registry(self, entries: Mapping[str, bytes | None], turn: Turn) -> None:
+        for device, encoded in entries.items():
+            if encoded is None:
+                await self._twin_service.remove(device, GATEWAY_CLIENT, turn)
+            else:
+                await self._twin_service.take_tags(device, _tags_of(encoded), GATEWAY_CLIENT, turn)
+
+
+def _tags_of(encoded: bytes) -> dict[str, str]:
+    """The tags of an entry of the registry; none, if it can't be read."""
+    try:
+        return decode_device(encoded).tags
+    except DeviceInvalid:
+        return {}

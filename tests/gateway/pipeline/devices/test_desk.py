@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+
+from gateway.app import build_gateway
+from gateway.clock import SystemClock
+from gateway.config import GatewayConfig
+from gateway.devices import DEVICES_TABLE, Device, encode_device
+from gateway.errors import ChangeRefused
+from gateway.server import ListenerOptions, ServerOptions
+from gateway.store import Change, RemoteDesk
+from tests.harness.raw_client import connected
+from tests.harness.waiting import until
+
+SERVER = ServerOptions(listeners=(ListenerOptions(port=0),))
+
+
+@asynccontextmanager
+async def running(tmp_path):
+    gateway = build_gateway(GatewayConfig(data_dir=tmp_path / "log", server=SERVER), SystemClock())
+    ((_, port),) = await gateway.start()
+    desk = await RemoteDesk.connect(tmp_path / "log")
+    try:
+        yield port, desk, gateway
+    finally:
+        await desk.close()
+        await gateway.stop()
+
+
+def ask(desk, patch, if_version=None):
+    return desk.ask("twin.set", "pump-7", orjson.dumps(patch), if_version, "console")
+
+
+async def test_a_device_sees_its_twin_change_and_reports(tmp_path):
+    async with running(tmp_path) as (port, desk, _):
+        await ask(desk, {"a": 1})
+
+        def listen(client):
+            client.subscribe(("twin/pump-7/desired", 1), ("twin/pump-7/delta", 1))
+            return client.collect(1)
+
+        with connected(port) as client:
+            (retained,) = await asyncio.to_thread(listen, client)
+            await ask(desk, {"a": 2})
+            desired, delta = await asyncio.to_thread(client.collect, 2)
+        assert orjson.loads(retained.payload) == {"version": 1, "desired": {"a": 1}}
+        assert orjson.loads(desired.payload) == {"version": 2, "desired": {"a": 2}}
+        assert (delta.topic, orjson.loads(delta.payload)) == (
+            "twin/pump-7/delta",
+            {"version": 2, "delta": {"a": 2}},
+        )
+
+
+async def test_a_conflict_is_told_over_the_socket(tmp_path):
+    async with running(tmp_path) as (_, desk, _):
+        assert (await ask(desk, {"a": 1}, 0))["etag"] == "1.0"
+        with pytest.raises(ChangeRefused, match="has version 1, not 0"):
+            await ask(desk, {"a": 2}, 0)
+
+
+async def test_tags_reach_the_log_when_they_change_and_at_the_start(tmp_path):
+    async def tags_told(gateway):
+        chunk = await gateway._store.fetch("twins", 0, 0)
+        return [
+            orjson.loads(record.payload)["value"]
+            for batch in chunk.batches
+            for record in batch.records()
+        ]
+
+    entry = encode_device(Device("pump-7", tags={"site": "north"}))
+    async with running(tmp_path) as (_, desk, gateway):
+        await desk.change([Change(DEVICES_TABLE, "pump-7", entry, None)])
+
+        async def is_told():
+            return await tags_told(gateway) == [{"site": "north"}]
+
+        await until(is_told, "the tags")
+    from gateway.store import Put, StoreOptions, open_store
+
+    store = await open_store(StoreOptions(tmp_path / "log"), SystemClock())
+    south = encode_device(Device("pump-7", tags={"site": "south"}))
+    await store.append([], [Put(DEVICES_TABLE, "pump-7", south)])
+    await store.close()
+    async with running(tmp_path) as (_, _, gateway):
+
+        async def is_told_again():
+            return await tags_told(gateway) == [{"site": "north"}, {"site": "south"}]
+
+        await until(is_told_again, "the tags at the start")
