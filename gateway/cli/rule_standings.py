@@ -12,10 +12,18 @@ from typing import Any
 import orjson
 
 from gateway.cli.rule_questions import ENGINE, TABLE, read_alerts
-from gateway.rules import RULE_ERROR, SIDE_STREAM_PREFIX, RuleSpec, saved_hashes, stopped_rules
+from gateway.rules import (
+    RULE_ERROR,
+    SIDE_STREAM_PREFIX,
+    RuleSpec,
+    saved_counters,
+    saved_hashes,
+    stopped_rules,
+)
 from gateway.store import StreamReader, open_reader
 
 ALARMS_TABLE = "alarms"
+COUNTERS = "counters"
 STATES = ("raised", "acked", "cleared-unacked", "shelved")
 LAST_FIELDS = ("event", "key", "severity", "time", "message", "id")
 
@@ -25,7 +33,8 @@ class RuleStanding:
     """What the log knows of one rule.
 
     `hash` is the version at work, where the log has it; `last` the last step of one of its alarms;
-    `side_events` how many events were set aside as late or early, None without such a stream.
+    `side_events` how many events were set aside as late or early, None without such a stream;
+    `counters` what it had met when its state was saved.
     """
 
     rule: str
@@ -34,6 +43,7 @@ class RuleStanding:
     last: dict[str, Any] | None = None
     side_events: int | None = None
     fault: str | None = None
+    counters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def health(self) -> str:
@@ -55,6 +65,8 @@ async def read_standings(data: Path) -> dict[str, RuleStanding]:
         found = {rule: RuleStanding(rule, own) for rule, own in saved_hashes(engine).items()}
         for rule in stopped_rules(engine):
             found[rule].fault = "it has failed, and is stopped"
+        for rule, met in saved_counters(await reader.entry(TABLE, COUNTERS)).items():
+            found.setdefault(rule, RuleStanding(rule)).counters = met
         await _add_last_steps(reader, found)
         await _add_alarms(reader, found)
         await _add_side_events(reader, found)
@@ -124,6 +136,7 @@ def describe(own: RuleStanding, spec: RuleSpec | None) -> dict[str, object]:
         "alarms": {state: own.alarms[state] for state in STATES},
         "last": own.last,
         "side_events": own.side_events,
+        "counters": own.counters,
     }
 
 
@@ -133,6 +146,10 @@ def _line_of(own: RuleStanding, spec: RuleSpec | None) -> str:
     parts = [own.rule, "disabled" if rests else own.health, counts or "no alarm"]
     if own.last is not None:
         parts.append(f"last {own.last['event']} {own.last['key'] or '-'} at {own.last['time']}")
+    if own.counters.get("evaluated"):
+        parts.append(f"{own.counters['evaluated']:,} events")
+    if own.counters.get("faults"):
+        parts.append(f"{own.counters['faults']:,} faults")
     if own.side_events:
         parts.append(f"{own.side_events} set aside as late or early")
     if spec is not None and own.hash not in (None, spec.source_hash):

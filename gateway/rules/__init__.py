@@ -9,6 +9,7 @@ from gateway.rules.alarm_topics import (
 )
 from gateway.rules.alarms import LOOKUP_INVALID, RULE_ERROR, RULES_INVALID
 from gateway.rules.costs import StateCost, cost_of
+from gateway.rules.counters import RuleCounters
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
 from gateway.rules.loader import load_rules, parse_rules, rule_paths
@@ -35,7 +36,6 @@ from gateway.rules.outputs import (
     Transition,
     spell_time,
 )
-from gateway.rules.plans import RuleCounters
 from gateway.rules.reasons import spell_duration
 from gateway.rules.rule_sets import RuleSet, check_streams
 from gateway.rules.schema import rules_schema
@@ -49,6 +49,7 @@ from gateway.rules.tryouts import (
     examine,
     parse_trials,
     rehearse,
+    saved_counters,
     saved_hashes,
     stopped_rules,
     trials_schema,
@@ -110,6 +111,7 @@ __all__ = [
     "rehearse",
     "rule_paths",
     "rules_schema",
+    "saved_counters",
     "saved_hashes",
     "spell_duration",
     "spell_time",

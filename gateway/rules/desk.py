@@ -198,6 +198,8 @@ class Desk:
     def _emit(
         self, rule: RuleAlarms, key: str, alarm: Alarm, event: AlarmEvent, told: Told
     ) -> None:
+        rule.raised += event == "raised"
+        rule.suppressed += bool(told.quiet)
         self.outbox.tell(rule.spec, key, alarm, event, told)
 
     def _let_children_speak(self, parent: RuleAlarms, child: RuleAlarms, key: str) -> None:

@@ -21,6 +21,7 @@ from gateway.mqtt import matches
 from gateway.rules.alarm_topics import read_command_topic
 from gateway.rules.alarms import Outbox
 from gateway.rules.command_lane import CommandLane
+from gateway.rules.counters import RuleCounters
 from gateway.rules.desk import Desk
 from gateway.rules.desk_snapshots import snapshot_desk
 from gateway.rules.instants import NEVER
@@ -31,10 +32,11 @@ from gateway.rules.patterns.absences import AbsencePlan, on_its_clock
 from gateway.rules.patterns.plans import streams_read, topic_filters, watched_lookup
 from gateway.rules.patterns.watches import begin_again, expect, resume
 from gateway.rules.payloads import decode_payload
-from gateway.rules.plans import RuleCounters, RulePlan, lane_name
+from gateway.rules.plans import RulePlan, lane_name
 from gateway.rules.snapshots import Restoration, snapshot_lanes, snapshot_lookups
 from gateway.rules.spec import RuleSpec
 from gateway.rules.standing import Alarm
+from gateway.rules.tallies import snapshot_counters, tally
 from gateway.rules.timelines import Instant, Timeline
 from gateway.rules.values import UNKNOWN, Value
 from gateway.rules.watermarks import parse_event_time
@@ -140,10 +142,7 @@ class Engine:
     @property
     def counters(self) -> Mapping[str, RuleCounters]:
         """What each rule has met so far, by rule id."""
-        for plan in self._plans():
-            if plan.window is not None:
-                plan.counters.cut_samples = plan.window.cut_samples
-        return {plan.spec.id: plan.counters for plan in self._plans()}
+        return tally(self._lanes, self._desk)
 
     def feed(self, batches: Iterable[RecordBatch]) -> list[Output]:
         """Take in the next records of the log; returns what they cause, in order."""
@@ -174,6 +173,7 @@ class Engine:
         """
         yield from snapshot_lanes(self._lanes, self._outbox.clock_ms)
         yield from snapshot_desk(self._desk)
+        yield from snapshot_counters(self._lanes, self._desk)
         names, self._new_versions = sorted(self._new_versions), set()
         yield from snapshot_lookups(self._versions[name] for name in names)
 

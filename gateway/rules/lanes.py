@@ -56,6 +56,7 @@ class Lane:
         self.ttl_ms = spec.state.ttl_ms
         self.wakes = Wakes(self.time, self.timelines)
         self.dirty: list[Timeline] = []
+        self.accepted = 0  # events, since they were last counted for each rule
         self.expected: Mapping[str, None] | None = None  # None: every key that is seen
         self.scope: ScopeMap = dict.fromkeys(EVENT_NAMES, UNKNOWN)
         parts: list[Expression | StatefulCall] = [
@@ -96,6 +97,7 @@ class Lane:
         self, payload: Value, raw: bytes, topic: str, device: str, arrival_ms: int
     ) -> None:
         """Take in an event as it arrives."""
+        self.accepted += 1
         scope = self.scope
         scope["payload"] = payload
         if self.reads_context:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from gateway.rules.conditions import ConditionPlan
+from gateway.rules.counters import FaultLimit, RuleCounters
 from gateway.rules.duplicates import Duplicates
 from gateway.rules.emissions import emission_of, emitted_parts, passes_event_on
 from gateway.rules.expression.checker import Environment
@@ -45,31 +45,6 @@ NEVER_TRUE = compile_expression("false", Environment())
 """The condition of a rule that only emits."""
 
 
-@dataclass(slots=True)
-class RuleCounters:
-    """What a rule has met so far.
-
-    `late_example` is the latest event that came too late: its topic, device and event time.
-    """
-
-    late: int = 0
-    early: int = 0
-    without_time: int = 0
-    without_key: int = 0
-    cut_samples: int = 0
-    forgotten_keys: int = 0
-    dropped_partials: int = 0
-    late_example: tuple[str, str, int] | None = None
-
-    def turn_away(self, *, is_late: bool, example: tuple[str, str, int]) -> None:
-        """Count an event that is out of its time; `example` is its topic, device and time."""
-        if is_late:
-            self.late += 1
-            self.late_example = example
-        else:
-            self.early += 1
-
-
 class Step:
     """A name that is computed for each event: a `let`, or the call at `memory` that remembers."""
 
@@ -95,6 +70,7 @@ class RulePlan:
         "duplicates",
         "emission",
         "enriching",
+        "fault_limit",
         "hours",
         "index",
         "is_lazy",
@@ -161,6 +137,7 @@ class RulePlan:
             self.when_reason, self.clear_reason = self.pattern.reasons
         self.place = Place()
         self.counters = RuleCounters()
+        self.fault_limit = FaultLimit()
         self.is_stopped = False
         # Forgotten keys must not use the number of an alarm again.
         self.n_floor = 0

@@ -1,9 +1,9 @@
 """The engine's state as entries of a keyed table, one for each key that has changed, and back.
 
-Names of entries: `engine`; `lane/<digest>/<key>`, a key's progress in time, shared by the rules of
-a lane; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what else one rule
-remembers of the key. Those names and the layout of the values are stored: they change only with
-`VERSION`.
+Names of entries: `engine`; `counters`; `lane/<digest>/<key>`, a key's progress in time, shared by
+the rules of a lane; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what else
+one rule remembers of the key. Those names and the layout of the values are stored: they change
+only with `VERSION`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gateway.rules.lanes import Lane
 from gateway.rules.lookups import Version
 from gateway.rules.pages import Pages
 from gateway.rules.payloads import decode_payload
+from gateway.rules.tallies import COUNTERS, restore_counters
 from gateway.rules.timelines import Timeline
 from gateway.rules.tracks import NO_PAGES, Track
 
@@ -66,6 +67,7 @@ class Restoration:
     def __init__(self, lanes: Sequence[Lane], desk: Desk) -> None:
         self.clock_ms = 0
         self._lanes = {digest_of(lane): lane for lane in lanes}
+        self._counted = (lanes, desk)
         self._plans = {plan.spec.id: (lane, plan) for lane in lanes for plan in lane.plans}
         self._pages: dict[tuple[str, str], dict[int, list[Any]]] = {}
         self._stale: list[str] = []
@@ -93,6 +95,8 @@ class Restoration:
                 )
             elif kind == ENGINE:
                 self._take_engine(*fields[1:])
+            elif kind == COUNTERS:
+                restore_counters(*self._counted, fields[1])
             elif kind == LANE:
                 self._take_timeline(name, owner, text, fields[1:])
             elif kind in (ALARM, DESK):

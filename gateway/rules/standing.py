@@ -114,8 +114,10 @@ class RuleAlarms:
         "names",
         "numbers",
         "parents",
+        "raised",
         "shown_count",
         "spec",
+        "suppressed",
         "surplus",
         "throttle",
         "up_count",
@@ -140,6 +142,8 @@ class RuleAlarms:
         self.children: list[RuleAlarms] = []
         self.alarms: dict[str, Alarm] = {}
         self.surplus: set[str] = set()
+        self.raised = self.suppressed = 0
+        """How many alarms were raised, and how many steps of alarms were not told."""
         self.up_count = self.shown_count = self.idle_count = 0
         self.numbers: dict[str, int] = {}
         """The last number of each key, for alarms that have no condition to count them."""

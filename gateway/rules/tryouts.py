@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.rules.lookups import Version
 from gateway.rules.rule_sets import RuleSet
@@ -57,6 +57,13 @@ def examine(rules: RuleSet, rule: str, key: str) -> Examination:
     from gateway.rules.trials.examinations import Examination
 
     return Examination(rules, rule, key)
+
+
+def saved_counters(counters_entry: bytes | None) -> dict[str, dict[str, Any]]:
+    """What each rule had met when the state was saved, by its id and the counter's name."""
+    from gateway.rules import tallies
+
+    return tallies.saved_counters(counters_entry)
 
 
 def saved_hashes(engine_entry: bytes | None) -> dict[str, str]:

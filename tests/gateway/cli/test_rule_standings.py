@@ -46,6 +46,7 @@ async def write_log(folder):
     version, clock_ms, rules = msgpack.decode(entries["engine"])
     rules["cold"][2] = True
     await store.append([], [Put("rules", "engine", msgpack.encode([version, clock_ms, rules]))])
+    await store.append([], [Put("rules", "counters", entries["counters"])])
     error = {"rule": "gateway/rule-error", "key": "cold", "state": "raised", "message": "broken"}
     await store.append([], [Put("alarms", "alarms/gateway/rule-error/cold", orjson.dumps(error))])
     await store.close()
@@ -66,11 +67,11 @@ def listed(folder, *arguments):
 
 def test_each_rule_has_its_alarms_its_last_step_and_its_health(log):
     cold, error, hot = listed(log)
-    assert cold == "cold  degraded  no alarm  broken"
+    assert cold == "cold  degraded  no alarm  4 events  broken"
     assert error == "gateway/rule-error  ok  1 raised"
     assert hot == (
         "hot  ok  2 raised  last raised m3 at 2023-11-14T22:13:20.000Z  "
-        "1 set aside as late or early"
+        "4 events  1 set aside as late or early"
     )
 
 
@@ -87,6 +88,7 @@ def test_it_speaks_json(log):
     assert hot["alarms"] == {"raised": 2, "acked": 0, "cleared-unacked": 0, "shelved": 0}
     assert (hot["last"]["event"], hot["last"]["key"], hot["side_events"]) == ("raised", "m3", 1)
     assert hot["hash"] == hot["hash_of_file"]
+    assert hot["counters"] == {"evaluated": 4, "raised": 3}
     assert (cold["health"], cold["fault"]) == ("degraded", "broken")
     assert (idle["health"], idle["last"], idle["side_events"]) == ("not seen yet", None, None)
 
