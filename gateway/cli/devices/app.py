@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli.devices import decode, registering, transfer
+from gateway.cli.devices import decode, registering, transfer, twin
 
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(registering.add)
@@ -21,6 +21,7 @@ app.command("revoke")(registering.revoke)
 app.command("disable")(registering.disable)
 app.command("enable")(registering.enable)
 app.command("remove")(registering.remove)
+app.command("twin")(twin.twin)
 app.command("decode")(decode.decode)
 app.command("check")(decode.check)
 app.command("import")(transfer.import_devices)

@@ -12,8 +12,8 @@ from gateway.config import GatewayConfig
 from gateway.devices import DEVICES_TABLE, Device, encode_device
 from gateway.errors import ChangeRefused
 from gateway.server import ListenerOptions, ServerOptions
-from gateway.store import Change, RemoteDesk
-from tests.harness.raw_client import connected
+from gateway.store import Change, Put, RemoteDesk, StoreOptions, open_store
+from tests.harness.raw_client import RawClient
 from tests.harness.waiting import until
 
 SERVER = ServerOptions(listeners=(ListenerOptions(port=0),))
@@ -31,6 +31,17 @@ async def running(tmp_path):
         await gateway.stop()
 
 
+def listening(port):
+    client = RawClient(port)
+    client.connect()
+    client.subscribe(("twin/pump-7/desired", 1), ("twin/pump-7/delta", 1))
+    return client
+
+
+def contents(deliveries):
+    return {one.topic: orjson.loads(one.payload) for one in deliveries}
+
+
 def ask(desk, patch, if_version=None):
     return desk.ask("twin.set", "pump-7", orjson.dumps(patch), if_version, "console")
 
@@ -39,20 +50,21 @@ async def test_a_device_sees_its_twin_change_and_reports(tmp_path):
     async with running(tmp_path) as (port, desk, _):
         await ask(desk, {"a": 1})
 
-        def listen(client):
-            client.subscribe(("twin/pump-7/desired", 1), ("twin/pump-7/delta", 1))
-            return client.collect(1)
-
-        with connected(port) as client:
-            (retained,) = await asyncio.to_thread(listen, client)
+        client = await asyncio.to_thread(listening, port)
+        try:
+            earlier = await asyncio.to_thread(client.collect, 2)
             await ask(desk, {"a": 2})
-            desired, delta = await asyncio.to_thread(client.collect, 2)
-        assert orjson.loads(retained.payload) == {"version": 1, "desired": {"a": 1}}
-        assert orjson.loads(desired.payload) == {"version": 2, "desired": {"a": 2}}
-        assert (delta.topic, orjson.loads(delta.payload)) == (
-            "twin/pump-7/delta",
-            {"version": 2, "delta": {"a": 2}},
-        )
+            later = await asyncio.to_thread(client.collect, 2)
+        finally:
+            client.close()
+    assert contents(earlier) == {
+        "twin/pump-7/desired": {"version": 1, "desired": {"a": 1}},
+        "twin/pump-7/delta": {"version": 1, "delta": {"a": 1}},
+    }
+    assert contents(later) == {
+        "twin/pump-7/desired": {"version": 2, "desired": {"a": 2}},
+        "twin/pump-7/delta": {"version": 2, "delta": {"a": 2}},
+    }
 
 
 async def test_a_conflict_is_told_over_the_socket(tmp_path):
@@ -79,8 +91,6 @@ async def test_tags_reach_the_log_when_they_change_and_at_the_start(tmp_path):
             return await tags_told(gateway) == [{"site": "north"}]
 
         await until(is_told, "the tags")
-    from gateway.store import Put, StoreOptions, open_store
-
     store = await open_store(StoreOptions(tmp_path / "log"), SystemClock())
     south = encode_device(Device("pump-7", tags={"site": "south"}))
     await store.append([], [Put(DEVICES_TABLE, "pump-7", south)])
