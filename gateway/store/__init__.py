@@ -4,12 +4,15 @@ from gateway.store.beginning import begin_at_end, begin_streams_at_end
 from gateway.store.blobs.files import BlobStore
 from gateway.store.blobs.references import (
     BlobSweep,
+    HolderCheck,
     Reference,
+    claim_puts,
     decode_reference,
     encode_reference,
     holder_put,
     holder_removal,
     record_put,
+    references_of,
 )
 from gateway.store.corrections import (
     CLOCK_TABLE,
@@ -34,7 +37,9 @@ from gateway.store.groups.register import COMMANDS, read_entry
 from gateway.store.groups.remote import RemoteDesk
 from gateway.store.groups.work import GiveBack, Grant, Leased, Settlement, WorkWish
 from gateway.store.ledger import LEDGER_TABLE, LedgerNote, decode_note, encode_note
-from gateway.store.opening import open_reader, open_store, read_reference
+from gateway.store.links.host import StoreHost, read_told, tell
+from gateway.store.links.link import Link
+from gateway.store.opening import open_linked, open_reader, open_store, read_reference
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
 from gateway.store.places import Place, offsets_at, parse_place
@@ -44,6 +49,7 @@ from gateway.store.protocol import (
     Bounds,
     Caps,
     Chunk,
+    ConsumerStore,
     Durability,
     Extent,
     Gap,
@@ -102,6 +108,7 @@ __all__ = [
     "Change",
     "Chunk",
     "ClockRecord",
+    "ConsumerStore",
     "Correction",
     "DamagedBatch",
     "DeskHost",
@@ -115,9 +122,11 @@ __all__ = [
     "GroupOffsets",
     "GroupOptions",
     "GroupView",
+    "HolderCheck",
     "Lag",
     "Leased",
     "LedgerNote",
+    "Link",
     "Load",
     "Member",
     "Place",
@@ -130,6 +139,7 @@ __all__ = [
     "Settlement",
     "SharingMember",
     "Start",
+    "StoreHost",
     "StoreOptions",
     "StreamReader",
     "StreamSpec",
@@ -150,6 +160,7 @@ __all__ = [
     "back_up_log",
     "begin_at_end",
     "begin_streams_at_end",
+    "claim_puts",
     "corrected_ms",
     "correction_put",
     "decode_note",
@@ -167,6 +178,7 @@ __all__ = [
     "letter_run",
     "offsets_at",
     "open_in_turn",
+    "open_linked",
     "open_reader",
     "open_store",
     "own_written_bytes",
@@ -175,10 +187,13 @@ __all__ = [
     "read_corrections",
     "read_entry",
     "read_reference",
+    "read_told",
     "read_wear",
     "record_put",
+    "references_of",
     "restore_log",
     "shortest",
+    "tell",
     "time_to_loss",
     "time_to_loss_ms",
     "verify_log",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.store.protocol import StreamStore
+from gateway.store.protocol import ConsumerStore
 
 
-async def begin_at_end(store: StreamStore, group: str, streams: Sequence[str]) -> bool:
+async def begin_at_end(store: ConsumerStore, group: str, streams: Sequence[str]) -> bool:
     """Commit the ends of the streams for a group that has committed nothing yet.
 
     Do it before anything new can be written. Returns whether the group begins here; a group that
@@ -19,7 +19,7 @@ async def begin_at_end(store: StreamStore, group: str, streams: Sequence[str]) -
     return True
 
 
-async def begin_streams_at_end(store: StreamStore, group: str, streams: Sequence[str]) -> None:
+async def begin_streams_at_end(store: ConsumerStore, group: str, streams: Sequence[str]) -> None:
     """Commit the ends of those streams of which the group has committed nothing yet."""
     read = {
         stream
@@ -32,7 +32,7 @@ async def begin_streams_at_end(store: StreamStore, group: str, streams: Sequence
         await _commit_ends(store, group, new)
 
 
-async def _commit_ends(store: StreamStore, group: str, streams: Sequence[str]) -> None:
+async def _commit_ends(store: ConsumerStore, group: str, streams: Sequence[str]) -> None:
     partitions = {spec.name: spec.partitions for spec in await store.streams()}
     offsets = {
         (stream, number): (await store.bounds(stream, number)).log_end_offset

@@ -121,6 +121,10 @@ class MemoryStore:
     def appended(self) -> Volume:
         return self._appended
 
+    @property
+    def known_commit_no(self) -> int:
+        return self.recent.last_commit_no
+
     def widen(self, stretch: float) -> None:
         """Do nothing: commits cost nothing here."""
 

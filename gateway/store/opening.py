@@ -6,11 +6,14 @@ The engine is imported when it is first opened, so that importing this package s
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.clock import Clock
 from gateway.store.options import StoreOptions
-from gateway.store.protocol import StreamReader, StreamStore
+from gateway.store.protocol import ConsumerStore, StreamReader, StreamStore
+
+if TYPE_CHECKING:
+    from gateway.store.links.link import Link
 
 
 async def open_store(options: StoreOptions, clock: Clock) -> StreamStore:
@@ -52,3 +55,16 @@ async def open_reader(data_dir: Path) -> StreamReader:
     reader = SqliteReader(data_dir / DATABASE_NAME)
     await reader.open()
     return reader
+
+
+async def open_linked(data_dir: Path, link: Link) -> ConsumerStore:
+    """Open the log of a data directory in a worker of the process that writes it.
+
+    Raises:
+        StoreError: as `open_reader` says.
+    """
+    from gateway.store.sqlite.linked import LinkedStore
+
+    store = LinkedStore(data_dir, link)
+    await store.open()
+    return store

@@ -42,11 +42,12 @@ class StreamSpec:
     """One stream: its name for ever, its partition count for ever, and what it keeps.
 
     A limit of None keeps everything. Loss window of each durability: `fsync` none; `os` what the
-    kernel had not written at a power cut; `memory` everything since the last clean stop. `behind`:
-    `block` keeps what a live group has not read, `drop` removes it and the group gets a gap, and
-    `alert` does as `drop`, but warns some minutes before. With `compact_by`, records that a later
-    one of the same key replaces are removed in time; an empty payload removes its key, and is
-    itself removed after `tombstones_ms`. Only age may limit such a stream, too.
+    kernel had not written at a power cut; `memory` what the engine had not written out yet, as it
+    does now and then and at a clean stop. `behind`: `block` keeps what a live group has not read,
+    `drop` removes it and the group gets a gap, and `alert` does as `drop`, but warns some minutes
+    before. With `compact_by`, records that a later one of the same key replaces are removed in
+    time; an empty payload removes its key, and is itself removed after `tombstones_ms`. Only age
+    may limit such a stream, too.
     """
 
     name: str
@@ -124,6 +125,10 @@ class Volume(NamedTuple):
 
     records: int
     payload_bytes: int
+
+    def plus(self, other: Volume) -> Volume:
+        """Both together."""
+        return Volume(self.records + other.records, self.payload_bytes + other.payload_bytes)
 
 
 class Chunk(NamedTuple):
@@ -286,19 +291,11 @@ class StreamReader(Protocol):
         ...
 
 
-class StreamStore(StreamReader, Protocol):
-    """A durable log of streams, each cut into partitions, each partition ordered by offset.
+class ConsumerStore(StreamReader, Protocol):
+    """What a consumer of the log needs, in the process that writes the log and in others.
 
     The order of `append` calls is the order in each partition.
     """
-
-    @property
-    def queued_bytes(self) -> int:
-        """Memory held by records that wait for their commit, as `memory_bytes` counts it.
-
-        Read less from publishers while it is large.
-        """
-        ...
 
     async def ensure(self, spec: StreamSpec) -> None:
         """Create the stream, or verify that it exists as specified; retention limits are updated.
@@ -323,17 +320,40 @@ class StreamStore(StreamReader, Protocol):
         """
         ...
 
+    def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
+        """Join a consumer group; `start` counts only where the group has committed nothing yet."""
+        ...
+
+    def table(self, name: str) -> Table: ...
+
+
+class StreamStore(ConsumerStore, Protocol):
+    """A durable log of streams, each cut into partitions, each partition ordered by offset."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Memory held by records that wait for their commit, as `memory_bytes` counts it.
+
+        Read less from publishers while it is large.
+        """
+        ...
+
     @property
     def appended(self) -> Volume:
         """What was committed since the log was opened."""
         ...
 
-    def widen(self, stretch: float) -> None:
-        """Let records wait so many times as long as usual for others to share their commit."""
+    @property
+    def known_commit_no(self) -> int:
+        """The number of a commit that every reader sees from now on, in any process."""
         ...
 
-    def join(self, group: str, streams: Sequence[str], *, start: Start = "earliest") -> Member:
-        """Join a consumer group; `start` counts only where the group has committed nothing yet."""
+    async def wait(self, after_commit_no: int) -> None:
+        """Return once there may be a commit after that one."""
+        ...
+
+    def widen(self, stretch: float) -> None:
+        """Let records wait so many times as long as usual for others to share their commit."""
         ...
 
     def commit_group(
@@ -356,8 +376,6 @@ class StreamStore(StreamReader, Protocol):
     async def forget_group(self, group: str) -> None:
         """Remove a group's generation and offsets; returns when durable."""
         ...
-
-    def table(self, name: str) -> Table: ...
 
     async def retain_step(self) -> int:
         """Remove a few of the oldest batches that exceed their stream's limits; return how many.

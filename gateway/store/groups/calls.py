@@ -26,6 +26,7 @@ from gateway.errors import (
     StoreFull,
     StoreUnavailable,
     StreamInvalid,
+    StreamMismatch,
     UnknownStream,
 )
 from gateway.store.cursors import Key
@@ -46,6 +47,7 @@ ERRORS = {
         StoreFull,
         StoreUnavailable,
         StreamInvalid,
+        StreamMismatch,
         UnknownStream,
     )
 }
