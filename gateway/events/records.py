@@ -15,6 +15,9 @@ from typing import NamedTuple
 class Flag(IntFlag):
     """How a record was published; the low four bits of the PUBLISH fixed header, as on the wire.
 
+    `CLAIM` is the gateway's own: the payload was too large for the log, and a reference to the blob
+    that holds it stands in its place.
+
     Spec: MQTT5 §3.3.1
     """
 
@@ -22,6 +25,7 @@ class Flag(IntFlag):
     QOS_1 = 0x02
     QOS_2 = 0x04
     DUP = 0x08
+    CLAIM = 0x10
 
 
 class Origin(NamedTuple):
@@ -52,6 +56,11 @@ class Record(NamedTuple):
     @property
     def is_retained(self) -> bool:
         return bool(self.flags & Flag.RETAIN)
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether the payload is a reference to a blob."""
+        return bool(self.flags & Flag.CLAIM)
 
 
 @dataclass(slots=True)

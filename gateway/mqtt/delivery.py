@@ -16,7 +16,11 @@ LONGEST_IN_TWO_BYTES = 0x3FFF
 
 
 def publish_parts(
-    flags: int, topic: bytes, payload: bytes, properties: bytes | None
+    flags: int,
+    topic: bytes,
+    payload: bytes,
+    properties: bytes | None,
+    streamed_bytes: int = 0,
 ) -> tuple[bytes, bytes]:
     """Encode a PUBLISH as what stands before and after its packet identifier.
 
@@ -24,12 +28,13 @@ def publish_parts(
 
     `flags` are the low four bits of the first byte, as in `gateway.events.Flag`. `topic` is UTF-8
     of at most 65,535 bytes. `properties` is None for 3.1.1, and for MQTT 5 what
-    `encode_properties` returns, maybe nothing.
+    `encode_properties` returns, maybe nothing. `streamed_bytes` of the payload follow what is
+    returned.
 
     Spec: MQTT5 §3.3, MQTT311 §3.3
     """
     topic_length = len(topic)
-    length = 2 + topic_length + len(payload)
+    length = 2 + topic_length + len(payload) + streamed_bytes
     if flags & QOS_FLAGS:
         length += 2
     if properties is None:

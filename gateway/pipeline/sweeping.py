@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.errors import StoreUnavailable
-from gateway.store import BlobStore, BlobSweep, StreamStore
+from gateway.store import BlobStore, BlobSweep, HolderCheck, StreamStore
 
 LOG = logging.getLogger(__name__)
 
@@ -23,9 +24,13 @@ class Sweeping:
     """Frees what retention and removed images have left behind in the blob store."""
 
     def __init__(
-        self, store: StreamStore, blobs: BlobStore, options: SweepingOptions | None = None
+        self,
+        store: StreamStore,
+        blobs: BlobStore,
+        checks: Mapping[str, HolderCheck] | None = None,
+        options: SweepingOptions | None = None,
     ) -> None:
-        self._sweep = BlobSweep(store, blobs)
+        self._sweep = BlobSweep(store, blobs, checks)
         self._options = options or SweepingOptions()
         self.removed = 0
 

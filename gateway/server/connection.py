@@ -26,6 +26,7 @@ from gateway.mqtt import (
 )
 from gateway.server.lingering import linger
 from gateway.server.listeners.addresses import peer_of
+from gateway.server.streaming import Writer
 from gateway.session import (
     Append,
     AppendRefused,
@@ -56,8 +57,7 @@ from gateway.session import (
 
 if TYPE_CHECKING:
     from gateway.server.hub import Hub
-    from gateway.server.permits import Permit
-    from gateway.server.quotas import Throttle
+    from gateway.server.permits import Intake, Permit
     from gateway.server.subscriber import Subscriber
 
 PACKET_TYPE_BITS = 0xF0
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self.session = Session(hub.options.session, hub.assign_client_id())
         self.subscriber: Subscriber | None = None
-        self.quota: Throttle | None = None
+        self.quota: Intake | None = None
         self.permit: Permit | None = None
         self.transport: asyncio.Transport | None = None
         self.was_heard = True
@@ -90,6 +90,7 @@ class Connection(asyncio.Protocol):
         self.unanswered_since_ms: int | None = None
         self.host = ""
         self._counters = hub.counters
+        self.writer = Writer(self, hub.counters, hub.options.outbox_bytes_max // 2)
         self._is_clogged = False
         self._early: list[bytes] | None = None
         self._is_taking = False
@@ -138,13 +139,13 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         # Who doesn't read is not read from: its PINGREQs would be answered into memory.
         self._is_clogged = True
-        self._read_or_not()
+        self.read_or_not()
         if self.subscriber is not None:
             self.subscriber.clog()
 
     def resume_writing(self) -> None:
         self._is_clogged = False
-        self._read_or_not()
+        self.read_or_not()
         if self.subscriber is not None:
             self.subscriber.unclog()
 
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
         if self._early is not None:
             # It is told apart from a crowd by its first bytes; more of them can wait in the socket.
             self._early.append(data)
-            self._read_or_not()
+            self.read_or_not()
         elif self.session.phase is Phase.AWAITING_CONNECT:
             self._early = [data]
             self._hub.turnstile.enter(self._begin)
@@ -166,7 +167,7 @@ class Connection(asyncio.Protocol):
         early, self._early = self._early or [], None
         self._receive(b"".join(early))
         if len(early) > 1:
-            self._read_or_not()
+            self.read_or_not()
 
     def _receive(self, data: bytes) -> None:
         if self._pieces:
@@ -338,7 +339,7 @@ class Connection(asyncio.Protocol):
     def _open(self, wish: OpenState) -> None:
         answer = self._hub.open(self, wish)
         if answer is None:
-            self._read_or_not()
+            self.read_or_not()
         else:
             self.perform(answer)
 
@@ -348,7 +349,7 @@ class Connection(asyncio.Protocol):
     def answer(self, opened: Opened | ConnectRefused) -> None:
         """Answer a CONNECT that had to wait, and take what the client has sent behind it."""
         self.perform(opened)
-        self._read_or_not()
+        self.read_or_not()
         rest = b"".join(self._pieces)
         self._drop_partial()
         if rest:
@@ -368,21 +369,19 @@ class Connection(asyncio.Protocol):
         if self._is_taking:
             # One write answers everything that came with one read.
             self._answers.append(packets)
-        elif self.transport is not None and self._is_writable:
-            self._counters.bytes_sent += len(packets)
-            self.transport.write(packets)
+        else:
+            self.writer.write(packets)
 
     def _write_answers(self) -> None:
         answers, self._answers = b"".join(self._answers), []
-        if self.transport is not None and self._is_writable:
-            self._counters.bytes_sent += len(answers)
-            self.transport.write(answers)
+        self.writer.write(answers)
 
     @property
-    def _is_writable(self) -> bool:
+    def writable(self) -> asyncio.Transport | None:
+        """What may be written to, as long as the connection isn't being closed."""
         transport = self.transport
         is_open = transport is not None and not transport.is_closing()
-        return is_open and self.closing_since_ms is None
+        return transport if is_open and self.closing_since_ms is None else None
 
     def close(self, *, is_told: bool = False) -> None:
         """Close after what was written; the hub's sweep cuts off a client that doesn't read.
@@ -404,25 +403,27 @@ class Connection(asyncio.Protocol):
     def pause(self) -> None:
         """Stop reading: what this client has sent can't be stored yet."""
         self.is_paused = True
-        self._read_or_not()
+        self.read_or_not()
 
     def resume(self) -> None:
         """Read again."""
         self.is_paused = False
         self.was_heard = True
-        self._read_or_not()
+        self.read_or_not()
 
     def throttle(self, *, is_throttled: bool) -> None:
         """Stop reading, because the client's quota is used up, or read again."""
         self.is_throttled = is_throttled
         self.was_heard = True
-        self._read_or_not()
+        self.read_or_not()
 
-    def _read_or_not(self) -> None:
-        transport = self.transport
-        if transport is None or not self._is_writable:
+    def read_or_not(self) -> None:
+        """Read from the client, or not, as things are now."""
+        transport = self.writable
+        if transport is None:
             return
-        if self.is_held_back or self._is_clogged or self._early is not None:
+        is_silent = self._is_clogged or self.writer.is_owed_much or self._early is not None
+        if self.is_held_back or is_silent:
             transport.pause_reading()
         else:
             transport.resume_reading()

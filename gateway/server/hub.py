@@ -73,6 +73,7 @@ class Hub:
         self.takeovers = Takeovers(options.flapping, clock, self._admit, self._refuse)
         self.addresses = AddressLimit(options.connections_per_address_max)
         self.gate = Gate(options.access, clock, ingest, self._go_on, self._restrict)
+        self.gate.renew_quota = self.quotas.renew
         self._patience = Patience(options)
         self.sys: SysTree | None = None
         self.turnstile = Turnstile(clock)
@@ -224,6 +225,8 @@ class Hub:
             connection.session, connection.deliver, self.sessions.save, held_bytes_max
         )
         subscriber.abort = connection.abort
+        subscriber.line = connection.writer
+        subscriber.read_piece = self.fanout.read_piece
         if connection.permit is not None:
             subscriber.may_read = connection.permit.may_read
         connection.subscriber = subscriber
@@ -365,8 +368,7 @@ class Hub:
         """
         if self._connections_by_client_id.get(state.client_id) is connection:
             del self._connections_by_client_id[state.client_id]
-        if connection.quota is not None:
-            connection.quota.close()
+        self.quotas.release(connection)
         subscriber = connection.subscriber
         connection.subscriber = None
         if subscriber is not None:

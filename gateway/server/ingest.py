@@ -25,7 +25,8 @@ from gateway.server.payload_checks import PayloadChecks, PayloadRefused
 from gateway.server.repeats import SEQUENCE_PROPERTY, Repeats, sequence_of
 from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
-from gateway.server.submissions import Publisher, Submission, split_control
+from gateway.server.spilling import Spilling
+from gateway.server.submissions import Publisher, Submission, joined, split_control
 from gateway.session import Appended, AppendRefused, PublishBatch, SessionState
 from gateway.store import Appended as Committed
 from gateway.store import Put, StreamStore
@@ -70,6 +71,7 @@ class Ingest:
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.repeats = Repeats(options.repeat_window_ms)
         self.payload_checks: PayloadChecks | None = None
+        self.spilling: Spilling | None = None
         self._knows_sequences = False
         self.route_will: Callable[[str, str], Route] = lambda _, topic: router.route_of(topic)
         self.on_recovered: Callable[[], None] | None = None
@@ -100,12 +102,13 @@ class Ingest:
         except (TopicRefused, PayloadRefused) as error:
             self._submit_each(publisher, state, batch, error)
             return
-        submission = Submission(publisher, batch.packet_ids, batch.received_ids)
+        submission = Submission(
+            publisher, batch.packet_ids, batch.received_ids, client_id=state.client_id
+        )
         if batch.properties is not None:
             routes, batch = self._without_repeats(submission, state.client_id, routes, batch)
         if routes:
             submission.runs = self._cut(routes, batch, state.client_id)
-            submission.puts += retained_puts(submission.runs, self._retained)
         submission.size_bytes = sum(map(len, batch.payloads)) + RECORD_BYTES * len(batch.payloads)
         if batch.received_ids and state.is_kept:
             submission.state = state
@@ -187,9 +190,8 @@ class Ingest:
             LOG.warning("the will of '%s' names '%s', which no stream takes", client_id, will.topic)
             return
         runs = self._cut([route], batch, client_id)
-        puts = retained_puts(runs, self._retained)
         size = len(will.payload) + RECORD_BYTES
-        self._take(Submission(runs=runs, puts=puts, size_bytes=size, state=state))
+        self._take(Submission(runs=runs, size_bytes=size, state=state, client_id=client_id))
 
     def save(self, state: SessionState, on_durable: Callable[[], None] | None = None) -> None:
         """Write a session state with the next commit."""
@@ -202,8 +204,7 @@ class Ingest:
     def submit_own(self, runs: list[Run], on_durable: Callable[[], None] | None = None) -> None:
         """Take what the gateway has to say itself."""
         size = sum(len(payload) + RECORD_BYTES for run in runs for payload in run.payloads)
-        puts = retained_puts(runs, self._retained)
-        self._take(Submission(runs=runs, puts=puts, size_bytes=size, on_durable=on_durable))
+        self._take(Submission(runs=runs, size_bytes=size, on_durable=on_durable))
 
     async def drain(self) -> None:
         """Return when nothing waits for a commit any more; the end is near, so read no more.
@@ -211,16 +212,31 @@ class Ingest:
         What a disk has refused for longer than publishers wait is given up.
         """
         self._is_stopping = True
-        while self._arrived or self._commits or self._held:
+        while self._arrived or self._commits or self._held or self._is_spilling:
             settled = asyncio.Event()
             self._on_settled.append(settled.set)
             await settled.wait()
 
+    @property
+    def _is_spilling(self) -> bool:
+        return self.spilling is not None and self.spilling.is_busy
+
     def _take(self, submission: Submission) -> None:
+        self.uncommitted_bytes += submission.size_bytes
+        spilling = self.spilling
+        if spilling is not None:
+            is_large = submission.size_bytes > spilling.least_bytes
+            if (is_large or spilling.is_busy) and spilling.take(submission):
+                return
+        self.enqueue(submission)
+
+    def enqueue(self, submission: Submission) -> None:
+        """Let a submission go with the next commit, behind what came before."""
         self._taken += 1
         submission.number = self._taken
+        if submission.runs:
+            submission.puts += retained_puts(submission.runs, self._retained)
         self._arrived.append(submission)
-        self.uncommitted_bytes += submission.size_bytes
         if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -292,7 +308,7 @@ class Ingest:
                 publisher.perform(replace(answer, place=place))
             else:
                 earlier = answers.get(publisher)
-                answers[publisher] = answer if earlier is None else _joined(earlier, answer)
+                answers[publisher] = answer if earlier is None else joined(earlier, answer)
         for publisher, answer in answers.items():
             acknowledged = len(answer.packet_ids) + len(answer.received_ids)
             if acknowledged:
@@ -340,7 +356,7 @@ class Ingest:
                 publisher.resume()
 
     def _settle(self) -> None:
-        if not self._commits:
+        if not self._commits and not self._is_spilling:
             waiting, self._on_settled = self._on_settled, []
             for wake in waiting:
                 wake()
@@ -405,22 +421,24 @@ class Ingest:
             self._refuse(submission, ReasonCode.IMPLEMENTATION_SPECIFIC_ERROR)
         self._resume()
 
-    def _refuse_held(self) -> None:
-        """Give up what publishers can send again; keep what only the gateway knows, bounded."""
-        submissions, self._held = self._held, []
+    def refuse(self, submissions: Sequence[Submission]) -> None:
+        """Forget what waited too long to be stored; publishers may send it again."""
         self._has_refused = True
         for submission in submissions:
-            if submission.publisher is not None:
-                self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)
-            else:
-                self._held.append(submission)
+            self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)
+        self._resume()
+        self._settle()
+
+    def _refuse_held(self) -> None:
+        """Give up what publishers can send again; keep what only the gateway knows, bounded."""
+        submissions = self._held
+        self._held = [one for one in submissions if one.publisher is None]
+        self.refuse([one for one in submissions if one.publisher is not None])
         excess = len(self._held) - HELD_MAX
         if excess > 0:
             LOG.error("%d wills and session states are given up: too many wait", excess)
-            for submission in self._held[:excess]:
-                self._refuse(submission, ReasonCode.QUOTA_EXCEEDED)
+            self.refuse(self._held[:excess])
             del self._held[:excess]
-        self._resume()
 
     def _refuse(self, submission: Submission, reason_code: ReasonCode) -> None:
         """Count a submission as not stored, and tell its publisher."""
@@ -431,9 +449,3 @@ class Ingest:
         if submission.publisher is not None:
             ids = submission.packet_ids, submission.received_ids
             submission.publisher.perform(AppendRefused(*ids, reason_code, NOT_STORED))
-
-
-def _joined(earlier: Appended, later: Appended) -> Appended:
-    return Appended(
-        [*earlier.packet_ids, *later.packet_ids], [*earlier.received_ids, *later.received_ids]
-    )

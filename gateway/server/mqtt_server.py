@@ -9,6 +9,7 @@ from gateway.clock import Clock
 from gateway.errors import UnknownStream
 from gateway.events import Flag, Run
 from gateway.routing import RetainedMessages, Router, TopicRefused
+from gateway.server.claims import Claims
 from gateway.server.connection import Connection
 from gateway.server.fanout import Fanout
 from gateway.server.hub import Hub
@@ -17,8 +18,9 @@ from gateway.server.listeners.listeners import Listeners
 from gateway.server.options import ServerOptions
 from gateway.server.readings import Readings
 from gateway.server.retaining import load_retained, retained_puts
+from gateway.server.spilling import ClaimLimits, Spilling
 from gateway.server.sys_tree import SysTree
-from gateway.store import Put, StreamStore
+from gateway.store import BlobStore, Put, StreamStore
 
 SWEEP_S = 1.0
 
@@ -108,6 +110,12 @@ class MqttServer:
         durable = asyncio.Event()
         self.ingest.submit_own([run], durable.set)
         await durable.wait()
+
+    def keep_large(self, blobs: BlobStore, limits: ClaimLimits) -> None:
+        """Keep payloads beyond the limits beside the log, and deliver them from there."""
+        ingest, refuse_after_ms = self.ingest, self._options.refuse_after_ms
+        ingest.spilling = Spilling(blobs, limits, ingest.enqueue, ingest.refuse, refuse_after_ms)
+        self.fanout.claims = Claims(blobs, self.hub.clock)
 
     def reload(self) -> None:
         """Read the files of the TLS listeners again, as SIGHUP asks; nobody is disconnected."""

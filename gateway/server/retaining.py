@@ -13,10 +13,11 @@ import msgspec
 
 from gateway.events import Flag, RecordBatch, Run
 from gateway.routing import Retained, RetainedMessages
-from gateway.store import Put, StreamStore
+from gateway.store import HolderCheck, Put, StreamStore, decode_reference, holder_put
 
 LOG = logging.getLogger(__name__)
 TABLE = "retained"
+RETAINED_HOLDER = "retained"
 ENCODER = msgspec.msgpack.Encoder()
 DECODER = msgspec.msgpack.Decoder(Retained)
 # Every flag byte with RETAIN set becomes 1, every other 0: one pass in C over a batch's flags.
@@ -56,9 +57,34 @@ def retained_puts(runs: Sequence[Run], retained: RetainedMessages) -> list[Put]:
                 puts.append(Put(TABLE, topic, None))
             elif retained.accepts(topic, len(message.payload)):
                 puts.append(Put(TABLE, topic, ENCODER.encode(message)))
+                digest = claimed_digest(message)
+                if digest:
+                    # It may stay for longer than the record.
+                    puts.append(holder_put(digest, f"{RETAINED_HOLDER}/{topic}"))
             else:
                 LOG.warning("'%s' is not retained: a limit for retained messages is reached", topic)
     return puts
+
+
+def claimed_digest(message: Retained) -> str:
+    """The blob that holds the payload of a retained message; empty when it is in the message."""
+    reference = decode_reference(message.payload) if message.flags & Flag.CLAIM else None
+    return "" if reference is None else reference.digest
+
+
+def retained_check(store: StreamStore) -> HolderCheck:
+    """Whether the message that is retained of a topic still refers to a blob."""
+
+    async def check(digest: str, topic: str) -> bool:
+        encoded = await store.entry(TABLE, topic)
+        if encoded is None:
+            return False
+        try:
+            return claimed_digest(DECODER.decode(encoded)) == digest
+        except msgspec.DecodeError:
+            return True
+
+    return check
 
 
 def note_retained(batch: RecordBatch, retained: RetainedMessages) -> None:

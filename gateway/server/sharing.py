@@ -26,7 +26,7 @@ from typing import Any
 import msgspec
 
 from gateway.errors import StoreError
-from gateway.events import RecordBatch
+from gateway.events import Flag, RecordBatch
 from gateway.mqtt import matches
 from gateway.server.fanout import YIELD_EVERY, Fanout
 from gateway.server.subscriber import Slot, Subscriber
@@ -201,7 +201,7 @@ class SharedGroup:
         """Give what came back to those who are left, oldest first."""
         while self._returned:
             position = self._returned[0]
-            found = await self._fanout.find(position)
+            found = await self._find(position)
             # While it waits for a member, an older one may come back and go first.
             while self._returned[0] == position:
                 if found is None or self._offer(found[1] or found[0], found[2], position):
@@ -210,6 +210,11 @@ class SharedGroup:
                     break
                 await self._wait_for_change()
 
+    async def _find(self, position: Position) -> tuple[str, str, Outgoing] | None:
+        found = await self._fanout.find(position)
+        whole = None if found is None else await self._fanout.resolve(found[2])
+        return None if found is None or whole is None else (found[0], found[1], whole)
+
     async def _share_out(self, batch: RecordBatch) -> None:
         slot = (batch.stream, batch.partition)
         offset = batch.base_offset
@@ -217,6 +222,8 @@ class SharedGroup:
             for index, origin in enumerate(run.origins):
                 if offset >= self.positions[slot] and self._wants(origin.topic):
                     message = self._fanout.message(run, index)
+                    if message is not None and message.flags >= Flag.CLAIM:
+                        message = await self._fanout.resolve(message)
                     if message is not None:
                         place = Position(*slot, offset, message.qos, share=self.topic_filter)
                         await self._send(origin.device, message, place)
@@ -240,7 +247,7 @@ class SharedGroup:
         member = self._choose(device)
         if member is None:
             return False
-        if not member.delivery.offer(message, self.members[member], position):
+        if not member.offer(message, self.members[member], position):
             return False
         self._note_owner(device, member, position)
         self._fanout.delivered += 1

@@ -56,6 +56,7 @@ class Submission:
     state: SessionState | None = None
     on_durable: Callable[[], None] | None = None
     number: int = 0
+    client_id: str = ""
 
 
 def split_control(submissions: Sequence[Submission]) -> tuple[list[Submission], list[Submission]]:
@@ -76,3 +77,10 @@ def split_control(submissions: Sequence[Submission]) -> tuple[list[Submission], 
             is_free = False
         (control if is_free else others).append(one)
     return control, others
+
+
+def joined(earlier: Appended, later: Appended) -> Appended:
+    """Two answers to one publisher as one."""
+    return Appended(
+        [*earlier.packet_ids, *later.packet_ids], [*earlier.received_ids, *later.received_ids]
+    )

@@ -6,7 +6,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from gateway.session import Delivery, Outgoing, Position, Session, SessionState, Terms
+from gateway.server.streaming import Line, ReadPiece, stream_payload
+from gateway.session import (
+    Delivery,
+    Outgoing,
+    Position,
+    Session,
+    SessionState,
+    Streamed,
+    Terms,
+)
 
 Slot = tuple[str, int]
 HELD_BYTES_MAX = 2 << 20
@@ -22,7 +31,7 @@ class Subscriber:
     the socket takes nothing they are held, the newest up to `held_bytes_max`, and older ones are
     dropped. `replays` are the subscriptions that are still being
     served history, each with the positions that it has reached. `is_dirty` says that the saved
-    state is behind.
+    state is behind. While a payload is streamed from a blob, the client takes nothing else.
     """
 
     def __init__(
@@ -54,6 +63,10 @@ class Subscriber:
         self._save = save
         self._room = asyncio.Event()
         self.abort: Callable[[], object] = lambda: None
+        self.line: Line | None = None
+        self.read_piece: ReadPiece | None = None
+        self._streamed: Streamed | None = None
+        self._is_full = False
         self.may_read: Callable[[str], bool] | None = None
         self.on_room: list[Callable[[], object]] = []
         self._unsaved: list[list[bytes]] = []
@@ -65,7 +78,7 @@ class Subscriber:
         """Write everything that waits in the outbox; behind what has to be saved first."""
         delivery = self.delivery
         outbox = delivery.outbox
-        if not outbox:
+        if not outbox or self._streamed is not None:
             return
         delivery.outbox = []
         self.is_dirty = True
@@ -80,6 +93,64 @@ class Subscriber:
 
     def _write_saved(self) -> None:
         self._write(b"".join(self._unsaved.pop(0)))
+        if self._streamed is not None and not self._unsaved:
+            self._stream_behind(self._streamed)
+
+    def offer(
+        self, message: Outgoing, terms: Terms, position: Position, *, is_retained: bool = False
+    ) -> bool:
+        """Do as `Delivery.offer`; what is streamed is on its way at once, and clogs the client."""
+        if not isinstance(message, Streamed):
+            return self.delivery.offer(message, terms, position, is_retained=is_retained)
+        if self._streamed is not None:
+            return False
+        self.flush()
+        if not self.delivery.offer(message, terms, position, is_retained=is_retained):
+            return False
+        self._begin_stream(message)
+        return True
+
+    def repeat(self, message: Outgoing, terms: Terms, packet_id: bytes, qos: int) -> None:
+        """Do as `Delivery.repeat`, once the client takes something."""
+        if isinstance(message, Streamed):
+            self.flush()
+        self.delivery.repeat(message, terms, packet_id, qos)
+        if isinstance(message, Streamed):
+            self._begin_stream(message)
+
+    def _begin_stream(self, message: Streamed) -> None:
+        """Write the head that is in the outbox, and then the payload."""
+        if not self.delivery.outbox:
+            # It was more than the client takes.
+            return
+        self.flush()
+        self.is_clogged = True
+        self._streamed = message
+        if not self._unsaved:
+            self._stream_behind(message)
+
+    def _stream_behind(self, message: Streamed) -> None:
+        # Not a part of the task that offered it: half a packet can't be taken back.
+        self.start(asyncio.ensure_future(self._stream(message)))
+        if self.line is not None:
+            self.line.hold_back()
+
+    async def _stream(self, message: Streamed) -> None:
+        if self.line is None or self.read_piece is None:
+            self.abort()
+            return
+        if not await stream_payload(self.line, self.read_piece, message, self._drained):
+            self.abort()
+            return
+        self._streamed = None
+        self.line.let_go()
+        if not self._is_full:
+            self.unclog()
+
+    async def _drained(self) -> None:
+        while self._is_full:
+            self._room.clear()
+            await self._room.wait()
 
     def hold(self, message: Outgoing, terms: Terms, position: Position) -> None:
         """Keep a message of QoS 0 until the socket takes bytes again, at the cost of older ones."""
@@ -117,7 +188,7 @@ class Subscriber:
 
     def clog(self) -> None:
         """The socket takes no more."""
-        self.is_clogged = True
+        self._is_full = self.is_clogged = True
 
     @property
     def can_take(self) -> bool:
@@ -126,6 +197,10 @@ class Subscriber:
 
     def unclog(self) -> None:
         """The socket takes bytes again."""
+        self._is_full = False
+        if self._streamed is not None:
+            self._room.set()
+            return
         self.is_clogged = False
         # Older than whatever the log still has for this client.
         self._release_held()

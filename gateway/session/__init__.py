@@ -1,7 +1,7 @@
 """One client's conversation as a state machine: inputs in, effects out, no IO."""
 
 from gateway.session.answering import retry_properties
-from gateway.session.delivering import Delivery, Outgoing, Terms
+from gateway.session.delivering import Delivery, Outgoing, Streamed, Terms
 from gateway.session.effects import (
     Append,
     CloseConnection,
@@ -74,6 +74,7 @@ __all__ = [
     "Session",
     "SessionOptions",
     "SessionState",
+    "Streamed",
     "TakenOver",
     "Tally",
     "Terms",

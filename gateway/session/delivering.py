@@ -32,7 +32,8 @@ class Terms(NamedTuple):
     """How one client gets the messages of one topic: all its matching grants taken together.
 
     With `no_local`, what the client published itself goes out by `own` instead, or not at all.
-    `tells_place` adds to each message, for MQTT 5, where in the log it lies.
+    `tells_place` adds to each message, for MQTT 5, where in the log it lies. With
+    `takes_references`, a payload that lies in a blob is not sent, but the reference to it.
 
     Spec: MQTT5 §3.3.4, MQTT311 §3.3.5 [MQTT311-3.3.5-1]
     """
@@ -43,6 +44,7 @@ class Terms(NamedTuple):
     subscription_ids: bytes
     tells_place: bool = False
     own: Terms | None = None
+    takes_references: bool = False
 
     @classmethod
     def of(cls, grants: Sequence[Grant]) -> Terms:
@@ -60,6 +62,7 @@ class Terms(NamedTuple):
             encode_properties(NO_PROPERTIES._replace(subscription_ids=tuple(ids))),
             any(grant.start for grant in grants),
             cls.of(other) if 0 < len(other) < len(grants) else None,
+            all(grant.takes_references for grant in grants),
         )
 
     def for_message_of(self, publisher: str, client_id: str) -> Terms | None:
@@ -99,6 +102,8 @@ class Outgoing:
         "topic",
     )
 
+    streamed_bytes = 0
+
     def __init__(
         self, topic: bytes, payload: bytes, flags: int, properties: bytes, arrival_ms: int
     ) -> None:
@@ -122,9 +127,20 @@ class Outgoing:
         if parts is None:
             properties = self.properties + more if version >= ProtocolVersion.V5 else None
             topic = b"" if is_aliased else self.topic
-            parts = publish_parts(flags, topic, self.payload, properties)
+            parts = publish_parts(flags, topic, self.payload, properties, self.streamed_bytes)
             self._parts_by_form[form] = parts
         return parts
+
+
+class Streamed(Outgoing):
+    """A message whose payload is read from a blob while it is written; its parts are without it."""
+
+    __slots__ = ("digest", "streamed_bytes")
+
+    def __init__(self, message: Outgoing, digest: str, size_bytes: int) -> None:
+        super().__init__(message.topic, b"", message.flags, message.properties, message.arrival_ms)
+        self.digest = digest
+        self.streamed_bytes = size_bytes
 
 
 class Delivery:
@@ -213,7 +229,7 @@ class Delivery:
             self._version, qos << 1 | retain, own + alias, is_aliased=is_aliased
         )
         if self._packet_bytes_max is not None:
-            size = len(before) + len(after) + (2 if qos else 0)
+            size = len(before) + len(after) + message.streamed_bytes + (2 if qos else 0)
             if size > self._packet_bytes_max:
                 # What the client can't take is as good as sent [MQTT5-3.1.2-25].
                 self.dropped += 1
@@ -272,7 +288,7 @@ class Delivery:
         flags = qos << 1 | retain | Flag.DUP
         before, after = message.parts(self._version, flags, terms.subscription_ids)
         self.unrepeated -= 1
-        size = len(before) + len(packet_id) + len(after)
+        size = len(before) + len(packet_id) + len(after) + message.streamed_bytes
         if self._packet_bytes_max is not None and size > self._packet_bytes_max:
             # This connection may take less than the one before [MQTT5-3.1.2-25].
             del self._state.in_flight[packet_id]

@@ -32,7 +32,8 @@ class Grant(NamedTuple):
     """What the gateway granted for one topic filter.
 
     `start` says from where history is delivered first (`earliest`, `@1234`, `-1h`, an ISO time); it
-    is empty for a subscription that begins now.
+    is empty for a subscription that begins now. With `takes_references`, payloads that lie in blobs
+    are not sent, but references to them.
 
     Spec: MQTT5 §3.8.3.1
     """
@@ -44,6 +45,7 @@ class Grant(NamedTuple):
     retain_handling: int = 0
     subscription_id: int | None = None
     start: str = ""
+    takes_references: bool = False
 
     @property
     def is_shared(self) -> bool:

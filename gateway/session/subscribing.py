@@ -12,6 +12,8 @@ from gateway.session.options import SessionOptions
 from gateway.session.state import REPLAY_PREFIX, SHARE_PREFIX, Grant
 
 START_PROPERTY = "penstock-start"
+BLOBS_PROPERTY = "penstock-blobs"
+REFERENCE = "reference"
 START = re.compile(r"earliest|latest|@[0-9]{1,15}|-(?:[0-9]{1,9}(?:ms|[dhms]))+")
 
 
@@ -31,7 +33,9 @@ def check_subscriptions(
     MQTT311 §3.9.3 [MQTT311-3.8.4-5] [MQTT311-3.9.3-1]
     """
     ids = subscribe.properties.subscription_ids
-    asked_start = dict(subscribe.properties.user_properties).get(START_PROPERTY, "")
+    wishes = dict(subscribe.properties.user_properties)
+    asked_start = wishes.get(START_PROPERTY, "")
+    takes_references = wishes.get(BLOBS_PROPERTY) == REFERENCE
     grants: list[Grant] = []
     reason_codes: list[ReasonCode] = []
     reason = ""
@@ -62,6 +66,7 @@ def check_subscriptions(
                 subscription.retain_handling,
                 ids[0] if ids else None,
                 start,
+                takes_references,
             )
         )
     return grants, tuple(reason_codes), reason

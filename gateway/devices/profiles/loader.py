@@ -13,6 +13,7 @@ import orjson
 from gateway.devices.decoders.limits import Decode, DecodeLimits
 from gateway.devices.profiles.book import ProfileBook
 from gateway.devices.profiles.codec import build_decoder
+from gateway.devices.profiles.quotas import read_quota
 from gateway.devices.profiles.reading import (
     pick,
     read_fields,
@@ -28,6 +29,7 @@ from gateway.devices.profiles.spec import (
     TimeField,
     Undecodables,
 )
+from gateway.devices.registry import NO_QUOTA, DeviceQuota
 from gateway.devices.topics import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Section, did_you_mean, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid, PenstockError
@@ -37,6 +39,8 @@ VERSION: Final = 1
 PROFILES_MAX: Final = 1_000
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 NEIGHBOUR_BYTES_MAX: Final = 4 << 20
+CLAIM_BYTES_LEAST: Final = 1 << 10
+CLAIM_BYTES_MOST: Final = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,8 @@ class ProfileReader:
                 default.undecodable,
             ),
             invalid=pick(self._owner("invalid").document, "invalid", invalids, default.invalid),
+            claim_bytes=self._claim_bytes(),
+            quota=self._quota(),
             path=document.path,
         )
         document.finish("base", "version", "profile")
@@ -249,6 +255,16 @@ class ProfileReader:
     def _limits(self) -> DecodeLimits:
         section = self._owner("limits").document.section("limits")
         return DecodeLimits() if section is None else read_limits(section)
+
+    def _quota(self) -> DeviceQuota:
+        section = self._owner("quota").document.section("quota")
+        return NO_QUOTA if section is None else read_quota(section)
+
+    def _claim_bytes(self) -> int | None:
+        owner = self._owner("claim_check").document
+        if "claim_check" not in owner:
+            return None
+        return owner.size_bytes("claim_check", least=CLAIM_BYTES_LEAST, most=CLAIM_BYTES_MOST)
 
     def _schema(self) -> object:
         owner = self._owner("schema")

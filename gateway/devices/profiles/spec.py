@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 from gateway.devices.decoders.frame_layout import Part
 from gateway.devices.decoders.limits import DecodeLimits
+from gateway.devices.registry import NO_QUOTA, DeviceQuota
 from gateway.devices.topics import TopicTemplate
 
 Format = Literal["json", "cbor", "messagepack", "protobuf", "number", "text", "csv", "frame"]
@@ -89,7 +90,7 @@ class Profile:
     """One kind of device, as far as one kind of its messages goes.
 
     A profile without topics is a base of others. `schema` is a JSON Schema of the payload as it
-    was sent.
+    was sent. Larger payloads than `claim_bytes` are kept beside the log.
     """
 
     name: str
@@ -102,6 +103,8 @@ class Profile:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     undecodable: Undecodables = "dead-letter"
     invalid: Invalids = "tag"
+    claim_bytes: int | None = None
+    quota: DeviceQuota = NO_QUOTA
     path: str = ""
 
     @property

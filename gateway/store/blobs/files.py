@@ -68,6 +68,18 @@ class BlobStore:
             return None
         return content
 
+    def prove(self, digest: str) -> int | None:
+        """How many bytes a blob has, once all were read; None when it is gone or damaged.
+
+        However large the blob is, little of it is in memory.
+        """
+        try:
+            with self.path_of(digest).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+                return file.tell() if found == digest else None
+        except OSError:
+            return None
+
     def read(self, digest: str, start: int = 0, size_bytes: int | None = None) -> bytes | None:
         """A part of a blob, unproved; shorter at its end. None when there is no such blob."""
         try:

@@ -8,18 +8,22 @@ until which offset they reach, and falls when retention has passed that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
 import orjson
 
 from gateway.errors import UnknownStream
+from gateway.events import Flag, Run
 from gateway.store.blobs.files import FOLDERS, BlobStore
 from gateway.store.protocol import Put, StreamStore
 
 REFERENCES_TABLE = "blob-references"
 LOG_HOLDER = "log"
+
+HolderCheck = Callable[[str, str], Awaitable[bool]]
+"""Says of a digest and the rest of a holder's name whether that holder still refers to it."""
 
 
 class Reference(NamedTuple):
@@ -61,12 +65,43 @@ def record_put(digest: str, stream: str, partition: int) -> Put:
     return holder_put(digest, f"{LOG_HOLDER}/{stream}/{partition}/{uuid4().hex}")
 
 
-class BlobSweep:
-    """Removes the blobs that nobody refers to, one of 256 folders at a time."""
+def claim_puts(runs: Sequence[Run]) -> list[Put]:
+    """The changes that belong into the commit of these runs, for what they refer to."""
+    return [
+        record_put(reference.digest, run.stream, run.partition)
+        for run in runs
+        for reference in references_of(run)
+    ]
 
-    def __init__(self, store: StreamStore, blobs: BlobStore) -> None:
+
+def references_of(run: Run) -> list[Reference]:
+    """What the records of a run refer to, in their order."""
+    if max(run.flags, default=0) < Flag.CLAIM:
+        return []
+    found = (
+        decode_reference(payload)
+        for payload, flags in zip(run.payloads, run.flags, strict=True)
+        if flags & Flag.CLAIM
+    )
+    return [reference for reference in found if reference is not None]
+
+
+class BlobSweep:
+    """Removes the blobs that nobody refers to, one of 256 folders at a time.
+
+    A holder whose name begins with a word of `checks` is asked; other entries stand until they are
+    deleted.
+    """
+
+    def __init__(
+        self,
+        store: StreamStore,
+        blobs: BlobStore,
+        checks: Mapping[str, HolderCheck] | None = None,
+    ) -> None:
         self._store = store
         self._blobs = blobs
+        self._checks = checks or {}
         self._folder = 0
 
     async def step(self) -> int:
@@ -95,7 +130,7 @@ class BlobSweep:
         held: set[str] = set()
         for key, value in await self._store.entries(REFERENCES_TABLE, folder):
             digest, _, holder = key.partition("/")
-            kept = await self._reach(holder, value)
+            kept = await self._reach(digest, holder, value)
             if kept is None:
                 puts.append(Put(REFERENCES_TABLE, key, None))
                 continue
@@ -106,15 +141,17 @@ class BlobSweep:
             await self._store.append([], puts)
         return frozenset(held)
 
-    async def _reach(self, holder: str, value: bytes) -> bytes | None:
+    async def _reach(self, digest: str, holder: str, value: bytes) -> bytes | None:
         """What an entry says from now on; None when its records are gone.
 
         A record that refers is durable when its entry is, so it lies before the log's end.
         """
-        kind, *place = holder.split("/")
+        kind, _, rest = holder.partition("/")
+        if kind in self._checks:
+            return value if await self._checks[kind](digest, rest) else None
         if kind != LOG_HOLDER:
             return value
-        stream, partition, _ = place
+        stream, partition, _ = rest.split("/")
         try:
             bounds = await self._store.bounds(stream, int(partition))
         except UnknownStream:

@@ -22,7 +22,7 @@ async def test_a_blob_that_nobody_holds_goes_and_one_that_is_held_stays(tmp_path
         os.utime(blobs.path_of(digest), (NOW_MS / 1_000, NOW_MS / 1_000))
     await store.append([], [holder_put(held, "firmware/x")])
     clock.advance(DAY_MS)
-    sweeping = Sweeping(store, blobs, SweepingOptions(pause_ms=0))
+    sweeping = Sweeping(store, blobs, options=SweepingOptions(pause_ms=0))
     running = asyncio.create_task(sweeping.run())
     try:
         await until(lambda: sweeping.removed == 1, "a round of the sweep")
@@ -36,7 +36,7 @@ async def test_a_blob_that_nobody_holds_goes_and_one_that_is_held_stays(tmp_path
 
 async def test_a_disk_that_refuses_is_tried_again(tmp_path):
     sweeping = Sweeping(
-        MemoryStore(), BlobStore(tmp_path, ManualClock(NOW_MS)), SweepingOptions(pause_ms=0)
+        MemoryStore(), BlobStore(tmp_path, ManualClock(NOW_MS)), options=SweepingOptions(pause_ms=0)
     )
     steps = iter([OSError("no")])
 

@@ -23,6 +23,7 @@ GRANTS = st.tuples(
     st.integers(0, 2),
     st.none() | st.integers(1, 2**28 - 1),
     NAMES,
+    st.booleans(),
 ).map(Grant._make)
 PROPERTIES = st.sampled_from(
     [

@@ -129,3 +129,13 @@ def test_a_disk_that_refuses_is_named(tmp_path, clock):
     (tmp_path / "blobs").write_text("in the way")
     with pytest.raises(StoreUnavailable, match="can't be written"):
         BlobStore(tmp_path, clock).put(b"x")
+
+
+def test_a_proof_reads_all_of_a_blob_and_says_its_size(tmp_path):
+    blobs = BlobStore(tmp_path, ManualClock(NOW_MS))
+    digest = blobs.put(b"content" * 10_000)
+    assert blobs.prove(digest) == 70_000
+    blobs.path_of(digest).write_bytes(b"other")
+    assert blobs.prove(digest) is None
+    blobs.path_of(digest).unlink()
+    assert blobs.prove(digest) is None

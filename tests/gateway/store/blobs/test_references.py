@@ -12,12 +12,14 @@ from gateway.store import (
     Reference,
     StoreOptions,
     StreamSpec,
+    claim_puts,
     decode_reference,
     encode_reference,
     holder_put,
     holder_removal,
     open_store,
     record_put,
+    references_of,
 )
 from gateway.store.blobs.files import FOLDERS, YOUNG_MS
 
@@ -110,3 +112,31 @@ async def test_a_reference_from_a_stream_that_is_gone_holds_nothing(store, tmp_p
     await store.append([], [record_put(digest, "no-such-stream", 0)])
     clock.advance(YOUNG_MS)
     assert await sweep(store, blobs) == 1
+
+
+def test_only_what_is_marked_as_a_claim_is_one():
+    own = record("ab" * 32, 1)
+    other = Run("telemetry", 0, "b", 1, own.origins * 2, own.payloads * 2, bytes([0x02, 0x0F]))
+    assert references_of(own) == [Reference("ab" * 32, 1)]
+    assert references_of(other) == []
+    (put,) = claim_puts([other, own])
+    assert put.key.startswith("ab" * 32 + "/log/telemetry/0/")
+
+
+async def test_a_holder_that_is_asked_and_says_no_holds_nothing(store, tmp_path, clock):
+    blobs = BlobStore(tmp_path, clock)
+    digest = old_blob(blobs, clock, b"retained")
+    await store.append([], [holder_put(digest, "retained/a/b")])
+    clock.advance(YOUNG_MS)
+    answers = {"a/b": True}
+    asked = []
+
+    async def check(asked_digest, topic):
+        asked.append((asked_digest, topic))
+        return answers[topic]
+
+    sweeper = BlobSweep(store, blobs, {"retained": check})
+    assert sum([await sweeper.step() for _ in FOLDERS]) == 0
+    answers["a/b"] = False
+    assert sum([await sweeper.step() for _ in FOLDERS]) == 1
+    assert asked == [(digest, "a/b")] * 2
