@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -50,11 +49,10 @@ if TYPE_CHECKING:
         DeviceDesk,
         HandlerCrew,
         Ledger,
-        RuleEvaluation,
-        RuleFiles,
+        RulesAtWork,
+        RulesJob,
         WearWatch,
     )
-    from gateway.rules import RuleSet
 
 logger = logging.getLogger(__name__)
 
@@ -76,19 +74,17 @@ class Gateway:
     def __init__(
         self,
         config: GatewayConfig,
-        rules: RuleSet | None,
         clock: Clock,
         profiles: ProfileBook | None = None,
     ) -> None:
         self._config = config
         self._profiles = profiles or ProfileBook()
-        self._rules = rules
         self._clock = clock
         self._store: StreamStore | None = None
         self._blobs = BlobStore(config.data_dir, clock)
         self._server: MqttServer | None = None
-        self._evaluation: RuleEvaluation | None = None
-        self._rule_files: RuleFiles | None = None
+        self._rules: RulesAtWork | None = None
+        self._emitted_streams: Sequence[str] = ()
         self._wear: WearWatch | None = None
         self._ledger: Ledger | None = None
         self._desk_host: DeskHost | None = None
@@ -100,10 +96,13 @@ class Gateway:
         """Open the log, start the rules, begin to listen; returns the bound addresses.
 
         Raises:
+            DocumentInvalid: the rules are wrong; every error is listed, and nothing was opened.
+            HandlerStreamUnknown: a handler reads a stream that there isn't.
             StoreInUse: another gateway has the data directory.
             StoreNotWritable: the data directory can't be written.
             AddressUnavailable: a port is in use.
         """
+        await self._load_rules()
         store = self._store = await open_in_turn(self._config.store_options(), self._clock)
         specs = [stream.spec for stream in self._config.streams] + [
             ALERTS,
@@ -133,6 +132,41 @@ class Gateway:
         await self._start_loops(store, router, desk)
         return addresses
 
+    async def _load_rules(self) -> None:
+        """Have the rules checked before anything is opened, in the process that evaluates them."""
+        config = self._config
+        if config.rules_path is None:
+            return
+        from gateway.pipeline import rules_at_work
+
+        read = [stream.spec for stream in config.streams]
+        rules = self._rules = rules_at_work(
+            self._rules_job(), self._clock, config.rules_place, read
+        )
+        self._emitted_streams = (await rules.open()).emitted_streams
+        check_handlers(config.handlers, {spec.name for spec in read} | {*self._emitted_streams})
+
+    def _rules_job(self) -> RulesJob:
+        """All that the rules must know, in whichever process they are."""
+        from gateway.pipeline import RouteRow, RulesJob
+
+        config = self._config
+        return RulesJob(
+            data_dir=str(config.data_dir),
+            rules_path=str(config.rules_path),
+            profiles_path=None if config.profiles_path is None else str(config.profiles_path),
+            reload_ms=config.rules_reload_ms,
+            streams=tuple(self._rule_streams()),
+            client_streams=tuple(stream.spec.name for stream in config.streams),
+            routes=tuple(
+                RouteRow(stream, tuple(filters), partitions)
+                for stream, filters, partitions in self._routes()
+            ),
+            device_topics=tuple(self._device_topics()),
+            derived=config.derived.default,
+            derived_by_name=config.derived.by_name,
+        )
+
     async def _choose_rules_start(self, store: StreamStore) -> None:
         """See that rules which have never run begin with what comes, unless all is wanted."""
         if self._rules is not None and self._config.rules_start == "latest":
@@ -148,8 +182,7 @@ class Gateway:
 
     def _derived_specs(self) -> list[StreamSpec]:
         """The streams that the rules emit."""
-        names = () if self._rules is None else self._rules.emitted_streams
-        return [self._config.derived.spec_of(name) for name in names]
+        return [self._config.derived.spec_of(name) for name in self._emitted_streams]
 
     def _rule_streams(self) -> list[str]:
         return [stream.spec.name for stream in self._config.streams] + [
@@ -213,10 +246,7 @@ class Gateway:
     def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start the rules and the handlers."""
         if self._rules is not None:
-            self._evaluation = self._build_evaluation(store, router, self._rules)
-            self._tasks.append(asyncio.create_task(self._evaluation.run(), name="rules"))
-            self._watch_rules(self._evaluation)
-            self._show_lag(self._evaluation)
+            self._start_rules(store, self._rules)
         if self._config.handlers:
             self._crew = self._build_crew(store, router, desk)
             self._tasks += self._crew.start()
@@ -233,24 +263,18 @@ class Gateway:
             self._server.readings.others |= crew.figures()
         return crew
 
-    def _show_lag(self, evaluation: RuleEvaluation) -> None:
-        """Let how far the rules are behind be a figure of the server."""
-        if self._server is not None:
-            positions = self._server.hub.fanout.positions
-            lag_of = evaluation.progress.lag
-            self._server.readings.others["rules/lag"] = lambda: lag_of(positions)
-
-    def _watch_rules(self, evaluation: RuleEvaluation) -> None:
-        """See to it that changed rule files are read."""
-        from gateway.pipeline import RuleFiles
-
-        config = self._config
-        if config.rules_path is None:
+    def _start_rules(self, store: StreamStore, rules: RulesAtWork) -> None:
+        """Let the rules begin; how far they are behind is a figure of the server."""
+        if self._server is None:
             return
-        load = partial(load_rules_of, config)
-        files = RuleFiles(config.rules_path, load, evaluation, config.rules_reload_ms)
-        self._rule_files = files
-        self._tasks.append(asyncio.create_task(files.run(), name="rule files"))
+        evaluating = rules.run(store, self._server.retained_puts)
+        self._tasks.append(asyncio.create_task(evaluating, name="rules"))
+        positions = self._server.hub.fanout.positions
+        self._server.readings.others |= {
+            "rules/lag": lambda: rules.lag(positions),
+            "rules/restarts": lambda: rules.restarts,
+            "rules/pid": lambda: rules.pid,
+        }
 
     def _start_upkeep_of_payloads(self, store: StreamStore) -> None:
         """Start what looks for payloads that are wrong, and for blobs that nobody refers to."""
@@ -288,16 +312,16 @@ class Gateway:
 
     def reload(self) -> None:
         """Read the files of rules, TLS listeners and handlers again; nobody is disconnected."""
-        if self._rule_files is not None:
-            self._rule_files.touch()
+        if self._rules is not None:
+            self._rules.touch()
         if self._server is not None:
             self._server.reload()
         if self._crew is not None:
             self._crew.reload()
 
-    def _router(self) -> Router:
+    def _routes(self) -> list[StreamRoute]:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
-        routes = [
+        return [
             StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
             StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
             StreamRoute(PRESENCE.name, ("presence/#",), PRESENCE.partitions),
@@ -311,28 +335,18 @@ class Gateway:
                 for stream in self._config.streams
             ),
         ]
-        topics = DeviceTopics(
-            [*SERVICE_TEMPLATES, *self._profiles.templates, *self._config.device_topics]
-        )
-        levels = self._config.server.session.topic_levels_max
+
+    def _device_topics(self) -> list[str]:
+        """The templates that tell the device of a topic, in their order."""
+        return [*SERVICE_TEMPLATES, *self._profiles.templates, *self._config.device_topics]
+
+    def _router(self) -> Router:
         return Router(
-            routes, topics.device_of, partition_of, topic_levels_max=levels, is_sealed=is_sealed
-        )
-
-    def _build_evaluation(
-        self, store: StreamStore, router: Router, rules: RuleSet
-    ) -> RuleEvaluation:
-        from gateway.pipeline import EvaluationOptions, RuleEvaluation, no_puts
-
-        return RuleEvaluation(
-            store,
-            rules,
-            self._rule_streams(),
-            router.route_of,
-            self._clock,
-            EvaluationOptions(derived_spec=self._config.derived.spec_of),
-            puts_of=self._server.retained_puts if self._server is not None else no_puts,
-            decoder_of=self._profiles.decoder_of if self._profiles else None,
+            self._routes(),
+            DeviceTopics(self._device_topics()).device_of,
+            partition_of,
+            topic_levels_max=self._config.server.session.topic_levels_max,
+            is_sealed=is_sealed,
         )
 
     async def run(
@@ -360,8 +374,8 @@ class Gateway:
         """Stop listening, settle what was taken, let the rules save their state, close the log."""
         if self._server is not None:
             await self._server.stop()
-        if self._evaluation is not None:
-            await self._evaluation.stop()
+        if self._rules is not None:
+            await self._rules.stop()
         if self._crew is not None:
             await self._crew.stop()
         for task in self._tasks:
@@ -387,28 +401,13 @@ def build_gateway(config: GatewayConfig, clock: Clock | None = None) -> Gateway:
     """Build a gateway from its configuration; nothing is opened yet.
 
     Raises:
-        DocumentInvalid: the rules or profiles are wrong; every error is listed.
+        DocumentInvalid: the profiles are wrong; every error is listed.
         HandlerStreamUnknown: a handler reads a stream that there isn't.
     """
-    rules: RuleSet | None = None
-    if config.rules_path is not None:
-        rules = load_rules_of(config)
-    derived = () if rules is None else rules.emitted_streams
-    check_handlers(config.handlers, {stream.spec.name for stream in config.streams} | {*derived})
+    if config.rules_path is None:
+        # With rules, a handler may read what they emit: those are known when they are loaded.
+        check_handlers(config.handlers, {stream.spec.name for stream in config.streams})
     profiles: ProfileBook | None = None
     if config.profiles_path is not None:
         profiles = load_profiles([config.profiles_path])
-    return Gateway(config, rules, clock or SystemClock(), profiles)
-
-
-def load_rules_of(config: GatewayConfig) -> RuleSet:
-    """The rules of a gateway.
-
-    Raises:
-        DocumentInvalid: they are wrong, by themselves or beside its streams; every error is listed.
-    """
-    from gateway.rules import check_streams, load_rules
-
-    rules = load_rules([] if config.rules_path is None else [config.rules_path])
-    check_streams(rules, [stream.spec.name for stream in config.streams])
-    return rules
+    return Gateway(config, clock or SystemClock(), profiles)

@@ -11,7 +11,7 @@ meanwhile goes into the next, so the log decides how many there are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import orjson
@@ -24,7 +24,9 @@ from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles
 from gateway.pipeline.outlets import ALARMS_TABLE, Outlets, Route, standing_puts
 from gateway.pipeline.pieces import cut
+from gateway.pipeline.progress import RULES_GROUP as GROUP
 from gateway.pipeline.progress import Progress
+from gateway.pipeline.puts import PutsOf, no_puts
 from gateway.rules import (
     LOOKUPS_STREAM,
     RULES_CLIENT,
@@ -37,9 +39,8 @@ from gateway.rules import (
     RuleCounters,
     RuleSet,
 )
-from gateway.store import Member, Put, StreamStore, begin_streams_at_end
+from gateway.store import ConsumerStore, Member, Put, begin_streams_at_end
 
-GROUP = "rules"
 TABLE = "rules"
 MARK = "mark"
 COMMITS_TABLE = "rule-commits"
@@ -56,23 +57,18 @@ class Content(NamedTuple):
     offsets: Mapping[tuple[str, int], int]
 
 
-def no_puts(runs: Sequence[Run]) -> Sequence[Put]:
-    """No table changes with derived records."""
-    return ()
-
-
 class RuleEvaluation:
     """The rules of one gateway at work on its log."""
 
     def __init__(  # noqa: PLR0913 - the parts it joins, and their options
         self,
-        store: StreamStore,
+        store: ConsumerStore,
         rules: RuleSet,
         streams: Sequence[str],
         route: Route,
         clock: Clock,
         options: EvaluationOptions | None = None,
-        puts_of: Callable[[Sequence[Run]], Sequence[Put]] = no_puts,
+        puts_of: PutsOf = no_puts,
         decoder_of: DecoderOf | None = None,
     ) -> None:
         """Take the parts; `puts_of` tells which tables must change with derived records.

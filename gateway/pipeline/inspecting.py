@@ -15,7 +15,7 @@ from gateway.devices import Decode, PayloadInvalid, Profile, ProfileBook, Undeco
 from gateway.errors import StoreUnavailable
 from gateway.events import RecordBatch, Run
 from gateway.pipeline.pieces import cut
-from gateway.store import Failure, Member, StreamStore, begin_at_end, letter_run
+from gateway.store import ConsumerStore, Failure, Member, begin_at_end, letter_run
 
 GROUP = "profiles"
 TOPICS_MAX = 65_536
@@ -37,7 +37,7 @@ class Inspection:
 
     def __init__(
         self,
-        store: StreamStore,
+        store: ConsumerStore,
         book: ProfileBook,
         streams: Sequence[str],
         clock: Clock,

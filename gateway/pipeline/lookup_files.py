@@ -25,7 +25,7 @@ from gateway.rules import (
     read_rows,
     version_of,
 )
-from gateway.store import Put, StreamSpec, StreamStore, read_reference
+from gateway.store import ConsumerStore, Put, StreamSpec, read_reference
 
 LOG = logging.getLogger(__name__)
 TABLE = "rule-lookups"
@@ -41,7 +41,7 @@ LOOKUPS_SPEC = StreamSpec(
 class LookupFiles:
     """The look-up files of one rule set."""
 
-    def __init__(self, store: StreamStore, clock: Clock, lookups: Mapping[str, Lookup]) -> None:
+    def __init__(self, store: ConsumerStore, clock: Clock, lookups: Mapping[str, Lookup]) -> None:
         self._store = store
         self._clock = clock
         self._lookups = lookups

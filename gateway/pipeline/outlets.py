@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from gateway.errors import MqttError, StreamInvalid, StreamMismatch
 from gateway.events import Flag, Origin, Run
-from gateway.mqtt import Properties, encode_properties
+from gateway.pipeline.sheets import QOS_FLAGS, Sheet, id_properties
 from gateway.rules import (
     ALARMS_STREAM,
     RULES_CLIENT,
@@ -17,28 +16,15 @@ from gateway.rules import (
     SideEvent,
     Transition,
 )
-from gateway.store import Put, StreamSpec, StreamStore
-
-ID_PROPERTY = "penstock-id"
-"""The user property that carries an output's id: equal ids are one output, delivered again."""
+from gateway.store import ConsumerStore, Put, StreamSpec
 
 ALARMS_TABLE = "alarms"
 """The table of alarms that stand, for who wants to see them all."""
-QOS_FLAGS = (0, Flag.QOS_1, Flag.QOS_2)
 
 Slot = tuple[str, int, int]
 """Stream, partition and arrival time of a run."""
 
 Route = Callable[[str], tuple[str, int, Origin]]
-
-
-class Sheet(NamedTuple):
-    """One record on its way into a run."""
-
-    origin: Origin
-    payload: bytes
-    flags: int
-    properties: bytes
 
 
 class Outlets:
@@ -50,7 +36,7 @@ class Outlets:
         self.unrouted_count = 0
         """Outputs for which there is no stream."""
 
-    async def open_for(self, outputs: Iterable[Output], store: StreamStore) -> list[Output]:
+    async def open_for(self, outputs: Iterable[Output], store: ConsumerStore) -> list[Output]:
         """See that the side streams of the outputs exist; returns those outputs that have a place.
 
         A side stream is made when its first event comes: most rules never need one.
@@ -109,7 +95,7 @@ class Outlets:
             return (output.stream, 0), Sheet(origin, output.payload, 0, b"")
         if isinstance(output, Derived):
             origin = Origin(output.topic, output.device)
-            properties = _id_properties(output.id)
+            properties = id_properties(output.id)
             return (output.stream, 0), Sheet(origin, output.payload, Flag.QOS_1, properties)
         try:
             stream, partition, origin = self._route(output.topic)
@@ -140,16 +126,12 @@ def _standing_sheet(transition: Transition) -> Sheet:
     """How the alarm stands now, as a retained message; an empty one when nobody need know."""
     origin = Origin(transition.standing_topic, transition.rule)
     return Sheet(
-        origin, _standing_of(transition), Flag.QOS_1 | Flag.RETAIN, _id_properties(transition.id)
+        origin, _standing_of(transition), Flag.QOS_1 | Flag.RETAIN, id_properties(transition.id)
     )
 
 
-def _id_properties(output_id: str) -> bytes:
-    return encode_properties(Properties(user_properties=((ID_PROPERTY, output_id),)))
-
-
 def _sheet_of(output: Transition | Publication, origin: Origin) -> Sheet:
-    properties = _id_properties(output.id)
+    properties = id_properties(output.id)
     if isinstance(output, Transition):
         return Sheet(origin, output.encode(), Flag.QOS_1, properties)
     flags = QOS_FLAGS[output.qos] | (Flag.RETAIN if output.retain else 0)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.events import RecordBatch
 from gateway.store import StreamReader
 
 Key = tuple[str, int]
+
+RULES_GROUP = "rules"
+"""The consumer group that the rules are."""
 
 
 class Progress:
@@ -15,6 +18,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._positions: dict[Key, int] = {}
+        self.on_move: Callable[[Mapping[Key, int]], None] | None = None
+        """Hears the positions whenever they have moved."""
 
     async def begin(self, reader: StreamReader, group: str) -> None:
         """Begin where the group has committed, unless it is known how far it is."""
@@ -27,6 +32,12 @@ class Progress:
         """Move past batches that were read."""
         for batch in batches:
             self._positions[batch.stream, batch.partition] = batch.next_offset
+        if self.on_move is not None:
+            self.on_move(self._positions)
+
+    def move_to(self, positions: Mapping[Key, int]) -> None:
+        """Be where another process says that it is."""
+        self._positions.update(positions)
 
     def lag(self, ends: Mapping[Key, int]) -> int:
         """How many records lie between here and these ends, in the partitions that are read."""

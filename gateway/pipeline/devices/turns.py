@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from gateway.errors import StoreUnavailable
 from gateway.events import Flag, Origin, Run
 from gateway.mqtt import Properties, encode_properties
-from gateway.pipeline.outlets import Sheet
+from gateway.pipeline.sheets import Sheet
 from gateway.store import Put, StreamStore
 
 GATEWAY_CLIENT = "$gateway"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.errors import MqttError
 from gateway.events import Record
 from gateway.functions import FunctionSpec
 from gateway.mqtt import decode_publish_properties, matches
-from gateway.rules import EventFilter
+
+if TYPE_CHECKING:
+    from gateway.rules import EventFilter
 
 TOPICS_KNOWN_MAX = 10_000
 
@@ -18,7 +20,7 @@ class Occasions:
 
     def __init__(self, spec: FunctionSpec) -> None:
         self._spec = spec
-        self._filter = EventFilter(spec.where) if spec.where else None
+        self._filter = condition_of(spec.where) if spec.where else None
         self._verdicts: dict[str, bool] = {}
 
     def wants(self, record: Record) -> bool:
@@ -35,6 +37,13 @@ class Occasions:
         return self._filter is None or self._filter.admits(
             topic, record.device, record.arrival_ms, record.payload
         )
+
+
+def condition_of(where: str) -> EventFilter:
+    """A condition in the language of the rules, which most handlers need nothing of."""
+    from gateway.rules import EventFilter
+
+    return EventFilter(where)
 
 
 def key_of(record: Record, handler: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from gateway.errors import MqttError
 from gateway.events import Flag, Origin, Run
-from gateway.mqtt import Properties, decode_topic_name, encode_properties
+from gateway.mqtt import decode_topic_name
 from gateway.pipeline.handlers.workers import FunctionFailed
-from gateway.pipeline.outlets import ID_PROPERTY, QOS_FLAGS
+from gateway.pipeline.sheets import QOS_FLAGS, id_properties
 
 Route = Callable[[str], tuple[str, int, Origin]]
 Row = tuple[str, bytes, bool, int]
@@ -39,7 +39,7 @@ class Publisher:
         except (MqttError, UnicodeEncodeError) as error:
             raise FunctionFailed(f"it returned the topic '{topic}': {error}") from error
         flags = QOS_FLAGS[qos] | (Flag.RETAIN if is_retained else 0)
-        properties = encode_properties(Properties(user_properties=((ID_PROPERTY, output_id),)))
+        properties = id_properties(output_id)
         return Run(
             stream,
             partition,

@@ -1,0 +1,69 @@
+"""From a job to rules at work on a log, in whichever process that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.clock import Clock
+from gateway.devices import DeviceTopics, ProfileBook, load_profiles
+from gateway.pipeline.evaluate import RuleEvaluation
+from gateway.pipeline.evaluation_options import EvaluationOptions
+from gateway.pipeline.puts import PutsOf, no_puts
+from gateway.pipeline.workers.job import Outline, RulesJob
+from gateway.routing import Router, StreamRoute
+from gateway.rules import RuleSet, check_streams, load_rules
+from gateway.store import ConsumerStore, partition_of
+
+
+def load_job_rules(job: RulesJob) -> RuleSet:
+    """The rules of a job.
+
+    Raises:
+        DocumentInvalid: they are wrong, by themselves or beside its streams; every error is listed.
+    """
+    rules = load_rules([Path(job.rules_path)])
+    check_streams(rules, job.client_streams)
+    return rules
+
+
+def load_job_profiles(job: RulesJob) -> ProfileBook:
+    """The profiles that decode what the rules of a job read.
+
+    Raises:
+        DocumentInvalid: they are wrong; every error is listed.
+    """
+    if job.profiles_path is None:
+        return ProfileBook()
+    return load_profiles([Path(job.profiles_path)])
+
+
+def outline_of(rules: RuleSet) -> Outline:
+    """What the gateway must know of these rules."""
+    return Outline(rules.emitted_streams)
+
+
+def router_of(job: RulesJob) -> Router:
+    """Where what rules publish is stored: the same place as if a client had."""
+    routes = [StreamRoute(one.stream, one.topic_filters, one.partitions) for one in job.routes]
+    return Router(routes, DeviceTopics(job.device_topics).device_of, partition_of)
+
+
+def build_evaluation(
+    job: RulesJob, rules: RuleSet, store: ConsumerStore, clock: Clock, puts_of: PutsOf = no_puts
+) -> RuleEvaluation:
+    """The rules at work on a log; `puts_of` tells which tables must change with their records.
+
+    Raises:
+        DocumentInvalid: the profiles are wrong; every error is listed.
+    """
+    profiles = load_job_profiles(job)
+    return RuleEvaluation(
+        store,
+        rules,
+        job.streams,
+        router_of(job).route_of,
+        clock,
+        EvaluationOptions(derived_spec=job.derived_spec),
+        puts_of=puts_of,
+        decoder_of=profiles.decoder_of if profiles else None,
+    )
