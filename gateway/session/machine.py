@@ -43,6 +43,7 @@ from gateway.mqtt import (
     encode_packet,
 )
 from gateway.session.answering import Answers, reason_properties
+from gateway.session.delivering import QOS_2
 from gateway.session.effects import (
     CloseConnection,
     Effect,
@@ -248,13 +249,31 @@ class Session:
         return [Resume()]
 
     def _pubacks(self, pubacks: Pubacks) -> list[Effect]:
-        if NO_PACKET_ID in pubacks.packet_ids:
+        packet_ids = pubacks.packet_ids
+        if NO_PACKET_ID in packet_ids:
             # [MQTT5-2.2.1-4] [MQTT311-2.3.1-4]: we never sent anything under it.
             return self._fail(ReasonCode.PROTOCOL_ERROR, "PUBACK with the packet identifier 0")
-        return self._delivered(pubacks.packet_ids)
+        in_flight, releasing = self.state.in_flight, self.state.releasing
+        for packet_id in packet_ids:
+            position = in_flight.get(packet_id)
+            if position is None:
+                is_wrong = bool(releasing) and packet_id in releasing
+            else:
+                is_wrong = position.qos == QOS_2
+            if is_wrong:
+                return self._fail_wrong_answer("PUBACK", packet_id, QOS_2)
+        return self._delivered(packet_ids)
 
     def _puback(self, puback: Puback) -> list[Effect]:
-        return self._delivered([puback.packet_id.to_bytes(2, "big")])
+        return self._pubacks(Pubacks([puback.packet_id.to_bytes(2, "big")]))
+
+    def _fail_wrong_answer(self, name: str, packet_id: bytes, qos: int) -> list[Effect]:
+        """The client has mixed up two exchanges; what it has got of either, nobody knows.
+
+        Spec: MQTT5 §4.3, §4.13.1 [MQTT5-4.13.1-1], MQTT311 §4.3, §4.8 [MQTT311-4.8.0-1]
+        """
+        number = int.from_bytes(packet_id, "big")
+        return self._fail(ReasonCode.PROTOCOL_ERROR, f"{name} for {number}, which has QoS {qos}")
 
     def _pubrec(self, pubrec: Pubrec) -> list[Effect]:
         """The client has a QoS 2 message: never send that again, but its release.
@@ -267,7 +286,11 @@ class Session:
             # The client refused it: the exchange is over [MQTT5-4.4.0-2].
             return self._delivered([packet_id])
         code = ReasonCode.SUCCESS
-        if self.state.in_flight.pop(packet_id, None) is not None:
+        position = self.state.in_flight.get(packet_id)
+        if position is not None and position.qos < QOS_2:
+            return self._fail_wrong_answer("PUBREC", packet_id, position.qos)
+        if position is not None:
+            del self.state.in_flight[packet_id]
             self.state.releasing[packet_id] = None
         elif packet_id not in self.state.releasing:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
@@ -277,9 +300,13 @@ class Session:
         return [SendSaved(pubrel)] if pubrel else []
 
     def _pubcomp(self, pubcomp: Pubcomp) -> list[Effect]:
+        packet_id = pubcomp.packet_id.to_bytes(2, "big")
+        position = self.state.in_flight.get(packet_id)
+        if position is not None:
+            return self._fail_wrong_answer("PUBCOMP", packet_id, position.qos)
         releasing = self.state.releasing
         before = len(releasing)
-        releasing.pop(pubcomp.packet_id.to_bytes(2, "big"), None)
+        releasing.pop(packet_id, None)
         self.state.tally.delivered += before - len(releasing)
         return [Resume()]
 

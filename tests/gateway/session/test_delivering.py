@@ -399,6 +399,34 @@ def test_a_refused_message_of_qos_2_is_over(connected):
     assert (script.sent, script.session.state.unacknowledged) == ([], 0)
 
 
+@pytest.mark.spec("MQTT5-4.13.1-1")
+@pytest.mark.spec("MQTT311-4.8.0-1")
+@pytest.mark.parametrize(
+    ("qos", "answer"),
+    [
+        (1, Pubrec(1)),
+        (1, Pubcomp(1)),
+        (2, Puback(1)),
+        (2, Pubacks([b"\x00\x01"])),
+        (2, Pubcomp(1)),
+    ],
+    ids=str,
+)
+def test_the_answer_of_another_exchange_ends_the_conversation(connected, qos, answer):
+    script = connected()
+    script.session.state.in_flight = {b"\x00\x01": position(qos)}
+    assert CloseConnection() in script.feed(answer)
+    assert script.sent == [Disconnect(ReasonCode.PROTOCOL_ERROR)]
+    assert list(script.session.state.in_flight) == [b"\x00\x01"]
+
+
+def test_a_puback_where_a_pubcomp_is_due_ends_the_conversation(connected):
+    script = connected()
+    script.session.state.releasing = {b"\x00\x01": None}
+    assert CloseConnection() in script.feed(Puback(1))
+    assert list(script.session.state.releasing) == [b"\x00\x01"]
+
+
 # Held
 
 
