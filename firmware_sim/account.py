@@ -37,6 +37,8 @@ class Tally:
     overflowed: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     latency: LatencyTally = field(default_factory=LatencyTally)
+    services: Counter[str] = field(default_factory=Counter)
+    """What the devices did with their twins, commands and updates."""
 
 
 class Account:
@@ -53,6 +55,7 @@ class Account:
         "digests",
         "disordered",
         "latest",
+        "obedience",
         "places",
         "states",
         "tally",
@@ -72,6 +75,8 @@ class Account:
         self.latest = 0
         """The last place that the log has shown so far."""
         self.disordered = 0
+        self.obedience: Counter[str] = Counter()
+        """How often each command was obeyed, by the id of its request."""
 
     def taken(self, seq: int, payload: bytes, *, is_altered: bool = False) -> None:
         """A reading exists from now on; the first is 0, then 1, and so on.
@@ -110,6 +115,15 @@ class Account:
         self.tally.overflowed += 1
         self._mark(seq, OVERFLOWED)
 
+    def served(self, what: str) -> None:
+        self.tally.services[what] += 1
+
+    def obeyed(self, request_id: str, outcome: str) -> None:
+        """A request was taken; `outcome` is `obeyed`, `again`, or why it was not obeyed."""
+        self.tally.services[f"command_{outcome}"] += 1
+        if self._keeps_readings and outcome == "obeyed":
+            self.obedience[request_id] += 1
+
     def _mark(self, seq: int, state: int) -> None:
         if self._keeps_readings:
             self.states[seq] |= state
@@ -131,7 +145,9 @@ class Verdict:
 
     The others compare with the log. `strangers` are records of our topics and of the time of this
     run that no device of it sent, such as one that was changed on its way; `disordered` ones first
-    appear in the log after one that their device first sent later.
+    appear in the log after one that their device first sent later. `commands` were obeyed, some
+    of them more than once by the same device, which must not be; nor must any message be
+    `misdelivered` to a device whose name its topic does not have.
     """
 
     taken: int
@@ -147,11 +163,14 @@ class Verdict:
     stored_unacknowledged: int
     strangers: int
     disordered: int
+    commands: int = 0
+    commands_repeated: int = 0
+    misdelivered: int = 0
 
     @property
     def is_good(self) -> bool:
-        """Nothing that was acknowledged is missing."""
-        return self.missing == 0
+        """Nothing acknowledged is missing, no command was obeyed twice, none went astray."""
+        return not (self.missing or self.commands_repeated or self.misdelivered)
 
 
 class Ledger:
@@ -195,6 +214,8 @@ class Ledger:
                     lines[line] += count
                 lines["copies"] += count * copies
             lines["disordered"] += account.disordered
+            lines["commands"] += len(account.obedience)
+            lines["commands_repeated"] += sum(count > 1 for count in account.obedience.values())
         return Verdict(
             taken=sum(len(account.states) for account in self._accounts_by_topic.values()),
             acknowledged=lines["acknowledged"],
@@ -209,6 +230,9 @@ class Ledger:
             stored_unacknowledged=lines["stored_unacknowledged"],
             strangers=self.strangers,
             disordered=lines["disordered"],
+            commands=lines["commands"],
+            commands_repeated=lines["commands_repeated"],
+            misdelivered=self.tally.services["misdelivered"],
         )
 
 

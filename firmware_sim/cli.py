@@ -25,6 +25,7 @@ from firmware_sim.replay import Replay, ReplayOptions
 from firmware_sim.report import (
     Report,
     choose_report,
+    outcome_of,
     progress_pairs,
     replay_pairs,
     values_of,
@@ -107,8 +108,9 @@ def run(
         keeps_readings=verify,
         client=_client(client),
     )
-    _check(fleet_plan, options, data, is_made=server is not None)
     target = Target(host, port, _version(protocol), username, password)
+    _check_exactly_once(fleet_plan, options, target)
+    _check(fleet_plan, options, data, is_made=server is not None)
     child = _server(server, kill_every, target)
     with choose_report(as_json=as_json) as report:
         backstage = Backstage(data, stream, child, summary)
@@ -214,7 +216,7 @@ def _conclude(
         pairs += verdict_pairs(verdict)
         values["account"] = values_of(verdict)
         is_good = verdict.is_good
-        outcome = "nothing acknowledged is missing" if is_good else "ACKNOWLEDGED READINGS ARE GONE"
+        outcome = outcome_of(verdict)
     values["ok"] = is_good
     report.conclude(f"{title}: {outcome}", pairs, values)
     # Without --verify a run that was merely cut short has done what it was asked.
@@ -330,6 +332,17 @@ def _check(scenario: Scenario, options: RunOptions, data: Path | None, *, is_mad
     if options.client == "paho":
         check_paho(options.devices)
     allow_connections(options.devices)
+
+
+def _check_exactly_once(scenario: Scenario, options: RunOptions, target: Target) -> None:
+    """Refuse a run whose readings should carry what this protocol or this client can't carry."""
+    if not any(kind.is_exactly_once for kind in scenario.kinds):
+        return
+    if target.version is not ProtocolVersion.V5 or options.client == "paho":
+        raise typer.BadParameter(
+            f"{scenario.name} is exactly once, which needs --protocol 5 and the client 'firmware'",
+            param_hint="--protocol",
+        )
 
 
 def _seconds(text: str, name: str) -> int:

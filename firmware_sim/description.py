@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from firmware_sim.faults import FAULT_TEXTS, FaultSpec
 from firmware_sim.scenario import Field, FieldType, Kind, Scenario, share_out
+from firmware_sim.services import ServicesSpec
 from firmware_sim.signals import Clamp, Constant, Signal, Sum
 from firmware_sim.timepiece import TRUE_TIME
 
@@ -45,8 +46,41 @@ def _describe_kind(kind: Kind, count: int) -> Iterator[str]:
             f"  battery: lasts {duration_text(kind.battery.lasts_ms)}, "
             f"charges in {duration_text(kind.battery.charge_ms)}"
         )
+    if kind.is_exactly_once:
+        yield "  exactly once: every reading carries penstock-seq (--protocol 5)"
+    if kind.services is not None:
+        yield from describe_services(kind.services)
     for fault in kind.faults:
         yield f"  {_describe_fault(fault)}"
+
+
+def describe_services(services: ServicesSpec) -> Iterator[str]:
+    """The services of a kind, a line for each thing that can be asked of it."""
+    twin, commands, updates = services.twin, services.commands, services.updates
+    if twin is not None:
+        yield (
+            f"  twin: interval_s from {duration_text(twin.interval_ms_least)} "
+            f"to {duration_text(twin.interval_ms_most)}"
+        )
+        for threshold in twin.thresholds:
+            side = "above" if threshold.is_above else "below"
+            yield (
+                f"  twin: {threshold.name} {threshold.limit:g}; '{threshold.shows}' is true "
+                f"while {threshold.field} is {side} it"
+            )
+    if commands is not None:
+        failing = f"; {commands.fails:.0%} fail" if commands.fails else ""
+        yield (
+            f"  commands: ping, set, reboot (off for {duration_text(commands.restart_ms)}); "
+            f"the flash remembers {commands.remembers} requests{failing}"
+        )
+    if updates is not None:
+        signed = "sha256 and ed25519" if updates.public_key else "sha256"
+        yield (
+            f"  updates: from {updates.version}, off for {duration_text(updates.install_ms)} to "
+            f"install, checked by {signed}; {updates.fails:.0%} fail, "
+            f"{updates.rolls_back:.0%} roll back"
+        )
 
 
 def _describe_field(field: Field) -> str:

@@ -4,11 +4,13 @@ Theory of operation. A device is a publisher with sensors. It samples on a grid 
 whole periods), so that a late shell changes neither values nor time stamps. Each reading gets the
 next sequence number and goes to the offline buffer, from which the publisher takes it when it can.
 Faults come from the plan. The buffer is flash: it survives a loss of power, the session does not.
+Its services (twin, commands, updates) hear what the server delivers, and ask for deeds.
 All that a device does follows from its seed, its inputs and the times that it is told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -24,9 +26,10 @@ from firmware_sim.outbox import Outgoing
 from firmware_sim.publisher import Publisher
 from firmware_sim.scenario import Member
 from firmware_sim.sensors import Value, build_readers
+from firmware_sim.services import Ask, Crossings, Deed, DeskPlan, Restart, ServiceDesk, Tell
 from firmware_sim.signals import Grain
 from firmware_sim.timepiece import Timepiece
-from firmware_sim.wire import PublishFrame
+from firmware_sim.wire import MessageFrame, PublishFrame
 
 if TYPE_CHECKING:
     from firmware_sim.paho_publisher import PahoPublisher
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 # A shell that was held up gets the readings that it owes in portions.
 CATCH_UP_MAX = 100
 MICROSECONDS = 1_000_000
+MILLISECONDS = 1_000
 
 
 class RunPlan(NamedTuple):
@@ -57,6 +61,7 @@ class Device:
     ) -> None:
         """Take a place in a fleet; without a `publisher` the device speaks MQTT by itself."""
         kind = member.kind
+        self.name = member.name
         key = derive_key(plan.seed, member.name)
         self.publisher: Publisher | PahoPublisher = publisher or Publisher(
             options,
@@ -66,7 +71,10 @@ class Device:
             in_flight_max=kind.link.in_flight_max,
         )
         self._account = account
+        self._version = options.version
         self._frame = PublishFrame(kind.topic(member.name), kind.qos, options.version)
+        # Numbers begin anew with every run, and a server remembers those of the last one.
+        self._run_mark = plan.start_ms if kind.is_exactly_once else None
         self._readers = build_readers(kind.fields, Grain(key, key, member.rank, plan.start_ms))
         boot_ms = plan.start_ms + int(draw_unit(key, 0) * plan.boot_within_ms)
         self._period_us = round(MICROSECONDS / kind.rate_hz)
@@ -83,6 +91,23 @@ class Device:
             kind.faults, derive_key(plan.seed, kind.name), member.rank, boot_ms, common
         )
         self.publisher.line.wake(boot_ms)
+        self._quiet_until_ms = boot_ms
+        self._crossings: Crossings | None = None
+        self._desk = self._open_desk(member, key)
+
+    def _open_desk(self, member: Member, key: int) -> ServiceDesk | None:
+        """Begin to serve, if the scenario has services."""
+        spec = member.kind.services
+        if spec is None:
+            return None
+        interval_ms = round(MILLISECONDS / member.kind.rate_hz)
+        desk = ServiceDesk(spec, DeskPlan(member.name, key, interval_ms), self._account)
+        self.publisher.filters = desk.filters()
+        if desk.twin is not None:
+            self._interval_ms = interval_ms
+            self._crossings = Crossings(desk.twin)
+        desk.boot()
+        return desk
 
     @property
     def phase(self) -> Phase:
@@ -102,7 +127,9 @@ class Device:
             due_ms = sample_ms if due_ms is None else min(due_ms, sample_ms)
         fault_ms = None if self._faults is None else self._faults.next_due_ms
         empty_ms = None if self._battery is None else self._battery.empty_at_ms
-        for other_ms in (fault_ms, self._deaf_until_ms, empty_ms, self._distortion.next_due_ms):
+        desk_ms = None if self._desk is None else self._desk.next_due_ms
+        held_ms = self._distortion.next_due_ms
+        for other_ms in (fault_ms, self._deaf_until_ms, empty_ms, held_ms, desk_ms):
             if other_ms is not None:
                 due_ms = other_ms if due_ms is None else min(due_ms, other_ms)
         return due_ms
@@ -125,6 +152,10 @@ class Device:
         if self._is_sampling:
             effects += self._sample(now_ms)
         effects += self.publisher.advance(now_ms)
+        if self._desk is not None:
+            # Real clients bring their mail from other threads, at any time.
+            effects += self._take_mail(now_ms)
+            effects += self._serve(self._desk.advance(now_ms), now_ms)
         return effects
 
     def opened(self, now_ms: int) -> list[Effect]:
@@ -132,10 +163,18 @@ class Device:
 
     def lost(self, now_ms: int, why: str) -> None:
         self._deaf_until_ms = None
+        if self._desk is not None:
+            self._desk.lost()
         self.publisher.lost(now_ms, why)
 
     def received(self, arrived: bytes, now_ms: int) -> list[Effect]:
-        return self.publisher.received(arrived, now_ms)
+        if self._desk is None:
+            return self.publisher.received(arrived, now_ms)
+        was_up = self.phase is Phase.UP
+        effects = self.publisher.received(arrived, now_ms)
+        if not was_up and self.phase is Phase.UP:
+            effects += self._serve(self._desk.connected(), now_ms)
+        return effects + self._take_mail(now_ms)
 
     def block(self, now_ms: int, *, is_blocked: bool) -> list[Effect]:
         return self.publisher.block(now_ms, is_blocked=is_blocked)
@@ -156,6 +195,48 @@ class Device:
         self._faults = None
         self._battery = None
         self._deaf_until_ms = None
+        # What is said is brought out; nothing more is obeyed.
+        self._desk = None
+        self.publisher.filters = ()
+
+    def _take_mail(self, now_ms: int) -> list[Effect]:
+        """Give the services what was delivered; it is accepted once it is in the flash."""
+        effects: list[Effect] = []
+        mail = self.publisher.mail
+        while mail and self._desk is not None:
+            packet = mail.popleft()
+            deeds = self._desk.hear(packet, now_ms, self._clock.read(now_ms))
+            effects += self.publisher.accept(packet, now_ms)
+            effects += self._serve(deeds, now_ms)
+        return effects
+
+    def _serve(self, deeds: Iterable[Deed], now_ms: int) -> list[Effect]:
+        """Do what the services ask for."""
+        effects: list[Effect] = []
+        for deed in deeds:
+            match deed:
+                case Tell(topic, payload, note, properties):
+                    frame = MessageFrame(topic, self._version, properties)
+                    outgoing = Outgoing(-1, frame, payload, note=note)
+                    effects += self.publisher.offer_first(outgoing, now_ms)
+                case Ask(topic, payload):
+                    effects += self.publisher.tell(topic, payload, now_ms)
+                case Restart(off_ms):
+                    self._account.tally.services["restarts"] += 1
+                    effects += self._lose_power(now_ms + off_ms, now_ms)
+        self._keep_interval(now_ms)
+        return effects
+
+    def _keep_interval(self, now_ms: int) -> None:
+        """Sample as the twin wants it: the grid begins anew when its interval changes."""
+        twin = None if self._desk is None else self._desk.twin
+        if twin is None or twin.interval_ms == self._interval_ms:
+            return
+        latest_ms = self._first_ms + (self._tick - 1) * self._period_us // 1_000
+        self._interval_ms = twin.interval_ms
+        self._period_us = twin.interval_ms * 1_000
+        due_ms = min(latest_ms, now_ms) + twin.interval_ms
+        self._first_ms, self._tick = max(due_ms, now_ms, self._quiet_until_ms), 0
 
     def _sample_ms(self) -> int:
         return self._first_ms + self._tick * self._period_us // 1_000
@@ -182,15 +263,21 @@ class Device:
         if self._battery is not None:
             reading[FIELD] = self._battery.percent(at_ms)
             self._battery.spend()
+        if self._crossings is not None:
+            self._crossings.show(reading)
         payload = orjson.dumps(reading)
         is_altered = self._distortion.is_corrupting(at_ms)
         if is_altered:
             payload = self._distortion.corrupt(payload, seq)
         self._account.taken(seq, payload, is_altered=is_altered)
-        return Outgoing(seq, self._frame, payload)
+        frame = self._frame
+        if self._run_mark is not None:
+            frame = frame.numbered(f"{self._run_mark}-{seq}")
+        return Outgoing(seq, frame, payload)
 
     def _skip_until(self, until_ms: int) -> None:
         """Take no reading before `until_ms`; the grid stays."""
+        self._quiet_until_ms = max(self._quiet_until_ms, until_ms)
         owed_us = (until_ms - self._first_ms) * 1_000
         self._tick = max(self._tick, -(-owed_us // self._period_us))
 
@@ -236,6 +323,10 @@ class Device:
         self.publisher.forget_session()
         # What was held back is in the flash, too; without a connection it stays there.
         self.publisher.offer(self._distortion.release(), now_ms)
+        if self._desk is not None:
+            self._desk.lost()
+            # What it has to say when it is up again waits in the flash, too.
+            effects += self._serve(self._desk.boot(), now_ms)
         return effects
 
 

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from firmware_sim.account import Ledger
@@ -62,6 +62,8 @@ class Progress:
     latency_ms_p99: int
     latency_ms_max: int
     faults: dict[str, int]
+    services: dict[str, int] = field(default_factory=dict)
+    """What the devices did with their twins, commands and updates."""
 
 
 class Fleet:
@@ -174,6 +176,7 @@ class Fleet:
             latency_ms_p99=p99_ms,
             latency_ms_max=tally.latency.most_ms,
             faults=dict(sorted(tally.faults.items())),
+            services=dict(sorted(tally.services.items())),
         )
 
     def troubles(self, most: int = 3) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +19,7 @@ from firmware_sim.scenario import (
     LinkSpec,
     Scenario,
 )
+from firmware_sim.services import load_services
 from firmware_sim.signal_loader import READERS, load_signal
 from firmware_sim.signals import Constant
 from firmware_sim.timepiece import TRUE_TIME, TimepieceSpec
@@ -135,13 +137,25 @@ def _kind(section: Section) -> Kind:
         link=_link(section),
         clock=_clock(section),
         battery=_battery(section),
+        is_exactly_once=section.boolean("exactly_once"),
     )
+    kind = replace(kind, services=load_services(section, _numbers(kind.fields)))
+    if kind.qos == 0 and kind.is_exactly_once:
+        section.complain("'exactly_once' repeats until it is acknowledged: QoS 1", "exactly_once")
     if kind.qos == 0 and any(fault.kind is FaultKind.RESEND for fault in kind.faults):
         section.complain("'resend' loses acknowledgements, and QoS 0 has none", "faults")
     if kind.rate_hz <= 0.0:
         section.complain(f"'rate' is {kind.rate_hz} Hz; it must be above 0", "rate")
     section.finish()
     return kind
+
+
+def _numbers(fields: Iterable[Field]) -> dict[str, bool]:
+    """The names of the fields, and which of them are numbers."""
+    return {
+        field.name: field.text is None and field.field_type is not FieldType.BOOLEAN
+        for field in fields
+    }
 
 
 def _weight(section: Section) -> float:

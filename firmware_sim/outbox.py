@@ -1,7 +1,8 @@
-"""What a publisher still has to send and still has to hear about: two bounded queues, sans-IO.
+"""What a publisher still has to send and still has to hear about: bounded queues, sans-IO.
 
-`waiting` is the offline buffer: readings that were never sent. In flight is what was sent at QoS 1
-and not acknowledged. Connections come and go without this module knowing; `publisher` says when.
+`waiting` is the offline buffer: readings that were never sent. What the services of a device say
+goes ahead of them. In flight is what was sent at QoS 1 and not acknowledged. Connections come and
+go without this module knowing; `publisher` says when.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple, Protocol
 
-from firmware_sim.wire import PublishFrame, mark_repeated
+from firmware_sim.wire import Frame, mark_repeated
 
 PACKET_ID_MAX = 65_535
+FIRST_MAX = 64
 
 
 class Journal(Protocol):
@@ -33,16 +35,22 @@ class Journal(Protocol):
         """The buffer was full; this one, the oldest, made room."""
         ...
 
+    def served(self, what: str) -> None:
+        """Something that is no reading was acknowledged; it is counted by its name."""
+        ...
+
 
 class Outgoing(NamedTuple):
     """One reading on its way out; `is_repeat` when an earlier session sent it already."""
 
     seq: int
-    frame: PublishFrame
+    frame: Frame
     payload: bytes
     is_repeat: bool = False
     is_copy: bool = False
     """Whether the device sends the reading a second time by a fault of its own."""
+    note: str = ""
+    """What it counts as when it is acknowledged; only what is no reading has one."""
 
 
 class _InFlight(NamedTuple):
@@ -59,12 +67,13 @@ class Outbox:
         self._journal = journal
         self._waiting_max = waiting_max
         self._waiting: deque[Outgoing] = deque()
+        self._first: deque[Outgoing] = deque(maxlen=FIRST_MAX)
         self._in_flight: dict[int, _InFlight] = {}
         self._packet_id = 0
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._first)
 
     @property
     def in_flight(self) -> int:
@@ -81,6 +90,10 @@ class Outbox:
             self._give_up_oldest()
         self._waiting.append(outgoing)
 
+    def offer_first(self, outgoing: Outgoing) -> None:
+        """Queue one that is no reading, ahead of all readings."""
+        self._first.append(outgoing)
+
     def _give_up_oldest(self) -> None:
         oldest = self._waiting.popleft()
         if not oldest.is_copy:
@@ -89,6 +102,8 @@ class Outbox:
     def take_sendable(self, now_ms: int) -> bytes:
         """Encode what may be sent now, oldest first: QoS 1 as far as the window goes, QoS 0 all."""
         packets = []
+        while self._first and len(self._in_flight) < self.in_flight_max:
+            packets.append(self._encode(self._first.popleft(), now_ms))
         while self._waiting:
             if self._waiting[0].frame.qos and len(self._in_flight) >= self.in_flight_max:
                 break
@@ -101,12 +116,13 @@ class Outbox:
     def _encode(self, outgoing: Outgoing, now_ms: int) -> bytes:
         if not outgoing.frame.qos:
             return outgoing.frame.encode(0, outgoing.payload)
-        packet_id = self._next_packet_id()
+        packet_id = self.next_packet_id()
         packet = outgoing.frame.encode(packet_id, outgoing.payload)
         self._in_flight[packet_id] = _InFlight(outgoing, packet, now_ms)
         return packet
 
-    def _next_packet_id(self) -> int:
+    def next_packet_id(self) -> int:
+        """An identifier that is not in use."""
         # An identifier stays in use until its PUBACK  # [MQTT5-2.2.1-3] [MQTT311-2.3.1-2]
         while True:
             self._packet_id = self._packet_id % PACKET_ID_MAX + 1
@@ -120,25 +136,35 @@ class Outbox:
         for packet_id, entry in self._in_flight.items():
             packets.append(mark_repeated(entry.packet))
             self._in_flight[packet_id] = entry._replace(sent_ms=now_ms)
-            self._journal.sent(entry.outgoing.seq, is_repeat=True)
+            if not entry.outgoing.note:
+                self._journal.sent(entry.outgoing.seq, is_repeat=True)
         return b"".join(packets)
 
     def acknowledge(self, packet_id: int, now_ms: int) -> None:
         """Let go of what the server took over; an unknown identifier changes nothing."""
         entry = self._in_flight.pop(packet_id, None)
-        if entry is not None and not entry.outgoing.is_copy:
+        if entry is None:
+            return
+        if entry.outgoing.note:
+            self._journal.served(entry.outgoing.note)
+        elif not entry.outgoing.is_copy:
             self._journal.acknowledged(entry.outgoing.seq, now_ms - entry.sent_ms)
 
     def refuse(self, packet_id: int) -> None:
         """Let go of what the server will not have."""
         entry = self._in_flight.pop(packet_id, None)
-        if entry is not None and not entry.outgoing.is_copy:
+        if entry is None:
+            return
+        if entry.outgoing.note:
+            self._journal.served("refused")
+        elif not entry.outgoing.is_copy:
             self._journal.refused(entry.outgoing.seq)
 
     def forget_session(self) -> None:
         """Put what is in flight back to the front: the session is gone, it will be sent as new."""
         for entry in reversed(list(self._in_flight.values())):
-            self._waiting.appendleft(entry.outgoing._replace(is_repeat=True))
+            queue = self._first if entry.outgoing.note else self._waiting
+            queue.appendleft(entry.outgoing._replace(is_repeat=True))
         self._in_flight.clear()
         while len(self._waiting) > self._waiting_max:
             self._give_up_oldest()

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from firmware_sim.connecting import Target
@@ -21,13 +22,14 @@ from firmware_sim.line import LineOptions, Phase
 from firmware_sim.outbox import Journal, Outgoing
 from firmware_sim.scenario import LinkSpec
 from firmware_sim.switchboard import RunClock
-from gateway.mqtt import ProtocolVersion
+from gateway.mqtt import ProtocolVersion, Publish
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
 CLIENTS_MAX = 1_000
 FAILURE = 0x80
+MAIL_MAX = 1_000
 MILLISECONDS = 1_000
 
 
@@ -147,6 +149,9 @@ class PahoPublisher:
         self._client: Client | None = None
         self._generation = 0
         self._kept: list[Outgoing] = []
+        self.filters: Sequence[str] = ()
+        self.mail: deque[Publish] = deque(maxlen=MAIL_MAX)
+        """What was delivered; the device looks at it when it is next due."""
         self._in_flight: dict[int, _InFlight] = {}
 
     @property
@@ -178,12 +183,26 @@ class PahoPublisher:
         for outgoing in outgoings:
             if self.in_flight >= self._link.buffer_max:
                 # What paho has it keeps, so the newest must go.
-                if not outgoing.is_copy:
+                if not outgoing.is_copy and not outgoing.note:
                     self._journal.overflowed(outgoing.seq)
             elif self._client is None:
                 self._kept.append(outgoing)
             else:
                 self._publish(self._client, outgoing, now_ms)
+        return []
+
+    def offer_first(self, outgoing: Outgoing, now_ms: int) -> list[Effect]:
+        """Paho has one queue: what is no reading waits in it like all others."""
+        return self.offer([outgoing], now_ms)
+
+    def tell(self, topic: str, payload: bytes, now_ms: int) -> list[Effect]:
+        """Publish at QoS 0 if there is a connection."""
+        if self._client is not None and self.line.phase is Phase.UP:
+            self._client.publish(topic, payload, 0)
+        return []
+
+    def accept(self, packet: Publish, now_ms: int) -> list[Effect]:
+        """Paho has acknowledged it already."""
         return []
 
     def forget_session(self) -> None:
@@ -256,7 +275,8 @@ class PahoPublisher:
         frame = outgoing.frame
         sent = client.publish(frame.topic, outgoing.payload, frame.qos)
         is_repeat = outgoing.is_repeat or outgoing.is_copy
-        self._journal.sent(outgoing.seq, is_repeat=is_repeat)
+        if not outgoing.note:
+            self._journal.sent(outgoing.seq, is_repeat=is_repeat)
         if frame.qos:
             self._in_flight[sent.mid] = _InFlight(outgoing, now_ms)
 
@@ -278,6 +298,7 @@ class PahoPublisher:
         client.on_connect = on_loop(self._connected)
         client.on_disconnect = on_loop(self._disconnected)
         client.on_publish = on_loop(self._acknowledged)
+        client.on_message = on_loop(self._delivered)
 
     def _connected(self, client: Client, _: object, __: object, reason: Any, ___: object) -> None:
         if reason.is_failure:
@@ -287,6 +308,11 @@ class PahoPublisher:
         self.line.phase = Phase.UP
         self.line.connects += 1
         self._set_back_off(client, 0)
+        if self.filters:
+            client.subscribe([(topic_filter, 1) for topic_filter in self.filters])
+
+    def _delivered(self, _: object, __: object, message: Any) -> None:
+        self.mail.append(Publish(message.topic, message.payload))
 
     def _disconnected(self, _: object, __: object, ___: object, reason: Any, ____: object) -> None:
         if self.line.phase is not Phase.CLOSED:
@@ -297,7 +323,9 @@ class PahoPublisher:
         entry = self._in_flight.pop(mid, None)
         if entry is None or entry.outgoing.is_copy:
             return
-        if reason.value >= FAILURE:
+        if entry.outgoing.note:
+            self._journal.served(entry.outgoing.note)
+        elif reason.value >= FAILURE:
             self._journal.refused(entry.outgoing.seq)
         else:
             self._journal.acknowledged(entry.outgoing.seq, self._clock.now_ms() - entry.sent_ms)

@@ -5,12 +5,23 @@ What there is to publish is the affair of `device` (its sensors) and `player` (a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 from firmware_sim.effects import Effect
 from firmware_sim.line import Line, LineOptions, Phase
 from firmware_sim.outbox import Journal, Outbox, Outgoing
-from gateway.mqtt import ProtocolVersion
+from gateway.mqtt import (
+    ProtocolVersion,
+    Puback,
+    Publish,
+    ServerPacket,
+    Subscribe,
+    Subscription,
+    encode_packet,
+)
+
+MAIL_MAX = 1_000
 
 
 class Publisher:
@@ -31,6 +42,11 @@ class Publisher:
         self._in_flight_max = in_flight_max
         self.is_blocked = False
         """Whether the socket takes no more."""
+        self.filters: Sequence[str] = ()
+        """What is subscribed to, at QoS 1, on every connection."""
+        self.mail: deque[Publish] = deque(maxlen=MAIL_MAX)
+        """What the server delivered and `accept` has not taken yet."""
+        self._version = options.version
 
     @property
     def is_idle(self) -> bool:
@@ -58,6 +74,23 @@ class Publisher:
             self.outbox.offer(outgoing)
         return self._send_more(now_ms)
 
+    def offer_first(self, outgoing: Outgoing, now_ms: int) -> list[Effect]:
+        """Publish a message that is no reading, ahead of all readings."""
+        self.outbox.offer_first(outgoing)
+        return self._send_more(now_ms)
+
+    def tell(self, topic: str, payload: bytes, now_ms: int) -> list[Effect]:
+        """Publish at QoS 0 if there is a connection."""
+        if self.line.phase is not Phase.UP:
+            return []
+        return self.line.say(encode_packet(Publish(topic, payload), self._version), now_ms)
+
+    def accept(self, packet: Publish, now_ms: int) -> list[Effect]:
+        """Acknowledge a delivery, now that the device has taken it in."""
+        if not packet.qos or self.line.phase is not Phase.UP:
+            return []
+        return self.line.say(encode_packet(Puback(packet.packet_id), self._version), now_ms)
+
     def received(self, arrived: bytes, now_ms: int) -> list[Effect]:
         """Take bytes from the server: acknowledgements make room for more."""
         was_up = self.line.phase is Phase.UP
@@ -66,6 +99,8 @@ class Publisher:
             self.outbox.acknowledge(packet_id, now_ms)
         for packet_id in arrivals.refused:
             self.outbox.refuse(packet_id)
+        if self.filters and arrivals.packets:
+            self._collect(arrivals.packets)
         if self.line.phase is not Phase.UP:
             return effects
         effects += self._send_more(now_ms) if was_up else self._resume(now_ms)
@@ -88,7 +123,19 @@ class Publisher:
             receive_maximum = greeting.properties.receive_maximum or self._in_flight_max
             self.outbox.in_flight_max = min(self._in_flight_max, receive_maximum)
         repeats = self.outbox.take_repeats(now_ms)
-        return [*self.line.say(repeats, now_ms), *self._send_more(now_ms)]
+        first = [*self._subscribe(now_ms), *self.line.say(repeats, now_ms)]
+        return [*first, *self._send_more(now_ms)]
+
+    def _collect(self, packets: Iterable[ServerPacket]) -> None:
+        self.mail.extend(packet for packet in packets if isinstance(packet, Publish))
+
+    def _subscribe(self, now_ms: int) -> list[Effect]:
+        if not self.filters:
+            return []
+        subscriptions = tuple(Subscription(each, maximum_qos=1) for each in self.filters)
+        packet = Subscribe(self.outbox.next_packet_id(), subscriptions)
+        self.line.ask(now_ms)
+        return self.line.say(encode_packet(packet, self._version), now_ms)
 
     def _send_more(self, now_ms: int) -> list[Effect]:
         if self.is_blocked or self.line.phase is not Phase.UP or not self.outbox.waiting:

@@ -177,7 +177,15 @@ def progress_pairs(progress: Progress) -> Pairs:
     if progress.faults:
         faults = ", ".join(f"{name} {number}" for name, number in progress.faults.items())
         pairs.append(("faults", faults))
+    if progress.services:
+        pairs.append(("services", _services(progress.services)))
     return pairs
+
+
+def _services(services: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{name.replace('_', ' ')} {count(number)}" for name, number in services.items()
+    )
 
 
 def _connected(progress: Progress) -> str:
@@ -202,8 +210,20 @@ def verdict_pairs(verdict: Verdict) -> Pairs:
         ("given up by full buffers", verdict.overflowed),
         ("taken by no device", verdict.strangers),
         ("out of their device's order", verdict.disordered),
+        ("commands obeyed", verdict.commands),
+        ("commands obeyed twice", verdict.commands_repeated),
+        ("delivered to another device", verdict.misdelivered),
     )
     return pairs + [(name, count(number)) for name, number in extra if number]
+
+
+def outcome_of(verdict: Verdict) -> str:
+    """The verdict in a few words; capitals when a promise was broken."""
+    if verdict.missing:
+        return "ACKNOWLEDGED READINGS ARE GONE"
+    if verdict.commands_repeated:
+        return "COMMANDS WERE OBEYED TWICE"
+    return "MESSAGES WENT ASTRAY" if verdict.misdelivered else "nothing acknowledged is missing"
 
 
 def replay_pairs(progress: ReplayProgress) -> Pairs:

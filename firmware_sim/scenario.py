@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from firmware_sim.battery import BatterySpec
 from firmware_sim.faults import FaultSpec
+from firmware_sim.services import ServicesSpec
 from firmware_sim.signals import Signal
 from firmware_sim.timepiece import TRUE_TIME, TimepieceSpec
 
@@ -62,6 +63,9 @@ class Kind:
     link: LinkSpec = LinkSpec()
     clock: TimepieceSpec = TRUE_TIME
     battery: BatterySpec | None = None
+    services: ServicesSpec | None = None
+    is_exactly_once: bool = False
+    """Whether readings carry `penstock-seq`, by which a server knows a repeat (MQTT 5)."""
 
     def device_name(self, rank: int) -> str:
         """The name of the device whose place in this kind is `rank`; the first is number 1."""

@@ -27,6 +27,7 @@ from gateway.mqtt import (
     decode_connect,
     decode_packet,
     encode_packet,
+    matches,
 )
 
 PACKET_BYTES_MAX = 1 << 20
@@ -64,6 +65,12 @@ class Sink:
         """Open a connection whose answers go to `write`."""
         return SinkConnection(self, write)
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish as if a client had done it, to everybody who has subscribed to the topic."""
+        for subscriber in list(self.subscribers):
+            if any(matches(topic_filter, topic) for topic_filter in subscriber.filters):
+                subscriber.deliver(topic, payload)
+
 
 class SinkConnection:
     """The server's end of one connection."""
@@ -74,6 +81,7 @@ class SinkConnection:
         self._rest = b""
         self._connect: Connect | None = None
         self._packet_id = 0
+        self.filters: set[str] = set()
 
     def close(self) -> None:
         """The connection is gone."""
@@ -120,11 +128,9 @@ class SinkConnection:
             case Publish():
                 self._take(packet)
             case Subscribe():
-                self._sink.subscribers.append(self)
-                granted = ReasonCode.GRANTED_QOS_1
-                self._say(Suback(packet.packet_id, tuple(granted for _ in packet.subscriptions)))
+                self._subscribe(packet)
             case Unsubscribe():
-                self.close()
+                self.filters.difference_update(packet.topic_filters)
                 codes = () if self._version is ProtocolVersion.V3_1_1 else (ReasonCode.SUCCESS,)
                 self._say(Unsuback(packet.packet_id, codes * len(packet.topic_filters)))
             case Pingreq():
@@ -133,6 +139,13 @@ class SinkConnection:
                 self.close()
             case _:
                 pass
+
+    def _subscribe(self, packet: Subscribe) -> None:
+        if self not in self._sink.subscribers:
+            self._sink.subscribers.append(self)
+        self.filters |= {subscription.topic_filter for subscription in packet.subscriptions}
+        granted = tuple(ReasonCode.GRANTED_QOS_1 for _ in packet.subscriptions)
+        self._say(Suback(packet.packet_id, granted))
 
     def _take(self, packet: Publish) -> None:
         assert self._connect is not None  # noqa: S101 - nothing is decoded before it
@@ -148,8 +161,7 @@ class SinkConnection:
         )
         if packet.qos and self._sink.acknowledges:
             self._say(Puback(packet.packet_id))
-        for subscriber in self._sink.subscribers:
-            subscriber.deliver(packet.topic, packet.payload)
+        self._sink.publish(packet.topic, packet.payload)
 
     def deliver(self, topic: str, payload: bytes) -> None:
         """Publish to this client at QoS 1."""

@@ -7,8 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
-from gateway.mqtt import ProtocolVersion, Puback, Sender, ServerPacket, decode_packet
+from gateway.mqtt import (
+    Properties,
+    ProtocolVersion,
+    Puback,
+    Publish,
+    Sender,
+    ServerPacket,
+    decode_packet,
+    encode_packet,
+    encode_properties,
+)
 
 PUBLISH = 0x30
 QOS_1 = 0x02
@@ -19,6 +30,7 @@ SEVEN_BITS = 0x7F
 CONTINUATION_BIT = 0x80
 NO_PROPERTIES = b"\x00"
 FAILURE = 0x80
+SEQUENCE = "penstock-seq"
 PACKET_BYTES_MAX = 1 << 20
 
 
@@ -36,24 +48,64 @@ def encode_remaining_length(length: int) -> bytes:
     return bytes(encoded)
 
 
+class Frame(Protocol):
+    """What the PUBLISH packets of one topic have in common."""
+
+    @property
+    def qos(self) -> int: ...
+    @property
+    def topic(self) -> str: ...
+    def encode(self, packet_id: int, payload: bytes) -> bytes: ...
+
+
 class PublishFrame:
     """The PUBLISH packets of one topic, with all that never changes encoded once."""
 
-    __slots__ = ("_after_id", "_first", "_start", "qos", "topic")
+    __slots__ = ("_after_id", "_first", "_start", "_version", "qos", "topic")
 
-    def __init__(self, topic: str, qos: int, version: ProtocolVersion) -> None:
+    def __init__(
+        self,
+        topic: str,
+        qos: int,
+        version: ProtocolVersion,
+        properties: bytes = NO_PROPERTIES,
+    ) -> None:
         encoded = topic.encode()
         self.qos = qos
+        self._version = version
         self.topic = topic
         self._first = bytes([PUBLISH | qos << 1])
         self._start = len(encoded).to_bytes(2, "big") + encoded
-        self._after_id = NO_PROPERTIES if version is ProtocolVersion.V5 else b""
+        self._after_id = properties if version is ProtocolVersion.V5 else b""
+
+    def numbered(self, number: str) -> PublishFrame:
+        """The frame of one message that carries `penstock-seq`; MQTT 5 only."""
+        properties = encode_properties(Properties(user_properties=((SEQUENCE, number),)))
+        section = encode_remaining_length(len(properties)) + properties
+        return PublishFrame(self.topic, self.qos, self._version, section)
 
     def encode(self, packet_id: int, payload: bytes) -> bytes:
         """Write one packet; `packet_id` counts only for QoS 1."""
         identifier = packet_id.to_bytes(2, "big") if self.qos else b""
         body = b"".join((self._start, identifier, self._after_id, payload))
         return b"".join((self._first, encode_remaining_length(len(body)), body))
+
+
+class MessageFrame:
+    """The PUBLISH packet of one message at QoS 1, with the properties that it alone has."""
+
+    __slots__ = ("_properties", "_version", "qos", "topic")
+
+    def __init__(self, topic: str, version: ProtocolVersion, properties: Properties) -> None:
+        self.qos = 1
+        self.topic = topic
+        self._version = version
+        self._properties = properties if version is ProtocolVersion.V5 else Properties()
+
+    def encode(self, packet_id: int, payload: bytes) -> bytes:
+        """Write the packet."""
+        packet = Publish(self.topic, payload, self.qos, packet_id, properties=self._properties)
+        return encode_packet(packet, self._version)
 
 
 def mark_repeated(packet: bytes) -> bytes:

@@ -18,6 +18,7 @@ from gateway.mqtt import (
     ProtocolVersion,
     Puback,
     Publish,
+    Subscribe,
     decode_packet,
     encode_packet,
 )
@@ -37,13 +38,13 @@ def make_kind(faults=(), rate_hz=10.0, link=LINK):
 class DeviceScript:
     """Advances a device from one thing that is due to the next, and reads what it sends."""
 
-    def __init__(self, faults=(), rate_hz=10.0, link=LINK, seed=1, kind=None):
+    def __init__(self, faults=(), rate_hz=10.0, link=LINK, seed=1, kind=None, version=VERSION):
         kind = kind or make_kind(tuple(faults), rate_hz, link)
         self.ledger = Ledger(keeps_readings=True)
         self.account = self.ledger.open_account("pump-1")
         link = kind.link
         options = LineOptions(
-            "pump-1", keep_alive_s=0, response_ms=link.response_ms, back_off_first_ms=10
+            "pump-1", version, keep_alive_s=0, response_ms=link.response_ms, back_off_first_ms=10
         )
         self.device = Device(
             Member(kind, 0, "pump-1"), RunPlan(seed, START_MS), options, self.account
@@ -57,6 +58,13 @@ class DeviceScript:
         """Every payload that is JSON, read."""
         self.payloads = []
         """(seq, payload) of every PUBLISH, in order."""
+        self.told = []
+        """(topic, payload) of every PUBLISH that is no reading, in order."""
+        self.subscribed = []
+        self.acknowledged = []
+        """The packet identifiers of deliveries that the device has taken."""
+        self.properties = []
+        self.version = version
 
     def run(self, ms):
         """Let time pass, and answer as a server does."""
@@ -77,7 +85,8 @@ class DeviceScript:
         self.device.lost(self.now_ms, "gone")
 
     def say(self, packet):
-        self.perform(self.device.received(encode_packet(packet, VERSION), self.now_ms))
+        encoded = encode_packet(packet, self.version)
+        self.perform(self.device.received(encoded, self.now_ms))
 
     def _answer_dial(self):
         if self.is_reachable:
@@ -89,8 +98,16 @@ class DeviceScript:
     def _hear(self, payload):
         at, answers = 0, []
         while at < len(payload):
-            packet, at = decode_packet(payload, at, VERSION, 1 << 20)
-            if isinstance(packet, Publish):
+            packet, at = decode_packet(payload, at, self.version, 1 << 20)
+            if isinstance(packet, Subscribe):
+                self.subscribed += [each.topic_filter for each in packet.subscriptions]
+            elif isinstance(packet, Puback):
+                self.acknowledged.append(packet.packet_id)
+            elif isinstance(packet, Publish) and packet.topic != "pump-1":
+                self.told.append((packet.topic, packet.payload))
+                answers.append(packet.packet_id)
+            elif isinstance(packet, Publish):
+                self.properties.append(packet.properties)
                 seq = int(SEQ.search(packet.payload)[1])
                 with contextlib.suppress(orjson.JSONDecodeError):
                     self.readings.append(orjson.loads(packet.payload))
@@ -98,7 +115,7 @@ class DeviceScript:
                 self.sent.append((seq, packet.packet_id, packet.dup))
                 answers.append(packet.packet_id)
         for packet_id in answers:
-            if self.acknowledges:
+            if self.acknowledges and packet_id:
                 self.say(Puback(packet_id))
 
     @property

@@ -203,3 +203,34 @@ def test_digests_are_of_the_bytes_as_sent():
     account = ledger.open_account("d")
     account.taken(0, b"abc")
     assert list(account.digests) == [crc32(b"abc")]
+
+
+def test_commands_are_counted_and_one_that_is_obeyed_twice_is_a_broken_promise():
+    ledger = Ledger(keeps_readings=True)
+    account = ledger.open_account("a")
+    for request_id, outcome in (("1", "obeyed"), ("1", "again"), ("2", "obeyed"), ("3", "unknown")):
+        account.obeyed(request_id, outcome)
+    verdict = ledger.settle()
+    assert (verdict.commands, verdict.commands_repeated, verdict.is_good) == (2, 0, True)
+    assert ledger.tally.services == {
+        "command_obeyed": 2,
+        "command_again": 1,
+        "command_unknown": 1,
+    }
+    account.obeyed("2", "obeyed")
+    verdict = ledger.settle()
+    assert (verdict.commands, verdict.commands_repeated, verdict.is_good) == (2, 1, False)
+
+
+def test_the_same_request_id_at_two_devices_is_two_commands():
+    ledger = Ledger(keeps_readings=True)
+    for topic in "ab":
+        ledger.open_account(topic).obeyed("1", "obeyed")
+    assert ledger.settle().commands == 2
+    assert ledger.settle().is_good
+
+
+def test_a_message_that_went_astray_is_a_broken_promise():
+    ledger = Ledger(keeps_readings=True)
+    ledger.open_account("a").served("misdelivered")
+    assert not ledger.settle().is_good

@@ -173,3 +173,15 @@ def test_killing_needs_a_server_of_our_own():
     result = run("run", "demo", "--kill-every", "2s")
     assert result.exit_code == 2
     assert "--server" in result.output
+
+
+@pytest.mark.parametrize("how", [[], ["--protocol", "5", "--client", "paho"]])
+def test_exactly_once_is_refused_where_it_can_not_be_said(tmp_path, how):
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "version: 1\nscenario: x\nkinds:\n"
+        "  - {kind: a, topic: 't/{device}', rate: 1, fields: {}, exactly_once: true}\n"
+    )
+    result = run("run", path, *how)
+    assert result.exit_code == 2
+    assert "exactly once, which needs --protocol 5" in " ".join(result.stderr.split())

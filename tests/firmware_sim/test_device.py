@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import pairwise
 
+import orjson
 import pytest
 
 from firmware_sim.account import Ledger
@@ -12,7 +13,15 @@ from firmware_sim.faults import FaultKind, FaultSpec
 from firmware_sim.line import LineOptions, Phase
 from firmware_sim.loader import load_scenario
 from firmware_sim.scenario import Field, FieldType, Member
+from firmware_sim.services import (
+    CommandsSpec,
+    ServicesSpec,
+    ThresholdSpec,
+    TwinSpec,
+    UpdatesSpec,
+)
 from firmware_sim.signals import Constant
+from gateway.mqtt import ProtocolVersion, Publish
 from tests.firmware_sim.device_script import LINK, ROOMY, START_MS, DeviceScript, make_kind
 
 
@@ -319,3 +328,113 @@ def test_a_battery_runs_out_and_the_device_comes_back_with_a_full_one():
     rises = [after for before, after in pairwise(levels) if after > before]
     assert len(rises) == script.account.tally.faults["battery"]
     assert min(rises) >= 98
+
+
+SERVICES = ServicesSpec(
+    TwinSpec(thresholds=(ThresholdSpec("most", "value", 1e18, is_above=True, shows="is_over"),)),
+    CommandsSpec(restart_ms=2_000),
+    UpdatesSpec(install_ms=3_000),
+)
+
+
+def serving(faults=(), link=LINK):
+    kind = dataclasses.replace(make_kind(tuple(faults), link=link), services=SERVICES)
+    script = DeviceScript(kind=kind)
+    script.run(1_000)
+    return script
+
+
+def tell(script, topic, message):
+    payload = message if isinstance(message, bytes) else orjson.dumps(message)
+    script.say(Publish(topic, payload, qos=1, packet_id=7))
+
+
+def said(script, topic):
+    return [orjson.loads(payload) for name, payload in script.told if name == topic]
+
+
+def test_a_device_with_services_subscribes_and_reports_what_it_is():
+    script = serving()
+    assert "command/pump-1/request/+" in script.subscribed
+    (report,) = said(script, "twin/pump-1/reported")
+    assert report == {"interval_s": 0.1, "most": 1e18, "firmware": "1.0.0", "boots": 1}
+    assert script.readings[0]["is_over"] is False
+
+
+def test_a_desired_interval_changes_the_grid_and_the_threshold_what_readings_show():
+    script = serving()
+    tell(script, "twin/pump-1/desired", {"version": 1, "desired": {"interval_s": 1, "most": 0}})
+    assert script.acknowledged == [7]
+    before = len(script.readings)
+    script.run(10_000)
+    times = [reading["ts"] for reading in script.readings[before - 1 :]]
+    assert [after - first for first, after in pairwise(times)] == [1_000] * 10
+    assert script.readings[-1]["is_over"] is True
+    assert said(script, "twin/pump-1/reported")[-1] == {"interval_s": 1, "most": 0}
+    assert script.seqs == list(range(len(script.sent)))
+
+
+def test_a_shorter_interval_does_not_end_a_silence():
+    script = serving([fault(FaultKind.SILENCE, 20_000, 8_000)])
+    while script.account.tally.faults["silence"] == 0:
+        script.run(10)
+    before, since_ms = len(script.readings), script.now_ms
+    tell(script, "twin/pump-1/desired", {"version": 1, "desired": {"interval_s": 0.2}})
+    script.run(7_000)
+    assert len(script.readings) == before
+    script.run(3_000)
+    assert script.readings[before]["ts"] >= since_ms + 7_900
+
+
+def test_a_reboot_answers_first_and_comes_back_with_its_settings():
+    script = serving()
+    tell(script, "twin/pump-1/desired", {"version": 1, "desired": {"interval_s": 0.5}})
+    tell(script, "command/pump-1/request/r1", {"name": "reboot"})
+    assert said(script, "command/pump-1/response/r1") == [{"status": 200, "result": {"boots": 1}}]
+    script.run(200)
+    assert script.device.phase is Phase.UP
+    script.run(500)
+    assert script.device.phase is Phase.RESTING
+    script.run(5_000)
+    assert script.device.phase is Phase.UP
+    assert said(script, "twin/pump-1/reported")[-1] == {"boots": 2}
+    times = [reading["ts"] for reading in script.readings[-3:]]
+    assert [after - first for first, after in pairwise(times)] == [500] * 2
+
+
+def test_a_request_that_comes_again_after_a_loss_of_power_is_not_obeyed_again():
+    script = serving()
+    for _ in range(2):
+        tell(script, "command/pump-1/request/r1", {"name": "reboot"})
+        script.run(4_000)
+    assert script.account.tally.services["restarts"] == 1
+    assert len(said(script, "command/pump-1/response/r1")) == 2
+    assert script.account.obedience == {"r1": 1}
+    assert script.ledger.settle().commands == 1
+    assert script.ledger.settle().commands_repeated == 0
+
+
+def test_a_message_for_another_device_is_held_against_the_server():
+    script = serving()
+    tell(script, "command/pump-2/request/r1", {"name": "ping"})
+    verdict = script.ledger.settle()
+    assert verdict.misdelivered == 1
+    assert not verdict.is_good
+
+
+def test_a_device_that_settles_obeys_nobody_any_more():
+    script = serving()
+    script.perform(script.device.settle(script.now_ms))
+    tell(script, "command/pump-1/request/r1", {"name": "ping"})
+    script.run(1_000)
+    assert not said(script, "command/pump-1/response/r1")
+    assert script.acknowledged == []
+    assert script.device.is_idle
+
+
+def test_readings_of_a_device_that_is_stored_exactly_once_carry_their_number():
+    kind = dataclasses.replace(make_kind(), is_exactly_once=True)
+    script = DeviceScript(kind=kind, version=ProtocolVersion.V5)
+    script.run(300)
+    marks = [dict(properties.user_properties) for properties in script.properties]
+    assert marks == [{"penstock-seq": f"{START_MS}-{seq}"} for seq in range(3)]

@@ -237,3 +237,22 @@ def test_a_device_with_a_battery_has_no_other_field_of_that_name():
         "fields: {}", "fields: {battery: {constant: 1}}"
     )
     assert any("'battery' is in every payload" in line for line in complaints(text))
+
+
+def test_services_are_read_and_know_the_fields():
+    text = WHOLE.replace(
+        "    faults:",
+        "    services:\n"
+        "      twin: {thresholds: {most: {field: pressure, above: 5, shows: high}}}\n"
+        "    faults:",
+    )
+    (kind,) = read(text).kinds
+    assert [threshold.field for threshold in kind.services.twin.thresholds] == ["pressure"]
+    for field in ("running", "site"):
+        wrong = text.replace("field: pressure", f"field: {field}")
+        assert any(f"no number '{field}'" in line for line in complaints(wrong))
+
+
+def test_exactly_once_needs_qos_1():
+    assert any("'exactly_once'" in line for line in complaints(KIND % "exactly_once: true, qos: 0"))
+    assert read(KIND % "exactly_once: true").kinds[0].is_exactly_once

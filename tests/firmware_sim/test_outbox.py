@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_sim.outbox import Outbox, Outgoing
+from firmware_sim.outbox import FIRST_MAX, Outbox, Outgoing
 from firmware_sim.wire import PublishFrame
 from gateway.mqtt import ProtocolVersion, decode_packet
 
@@ -28,6 +28,9 @@ class Notes:
 
     def overflowed(self, seq):
         self.lines.append(("overflowed", seq))
+
+    def served(self, what):
+        self.lines.append((what, -1))
 
 
 def make(waiting_max=10, in_flight_max=3):
@@ -152,3 +155,36 @@ def test_what_is_refused_is_not_sent_again():
     outbox.refuse(1)
     assert notes.lines[-1] == ("refused", 0)
     assert outbox.take_repeats(0) == b""
+
+
+def message(note="told"):
+    return Outgoing(-1, AT_LEAST_ONCE, b"99", note=note)
+
+
+def test_what_is_no_reading_goes_first_and_counts_by_its_note():
+    outbox, notes = make(in_flight_max=2)
+    outbox.offer(reading(0))
+    outbox.offer_first(message())
+    assert outbox.waiting == 2
+    assert decoded(outbox.take_sendable(0)) == [(99, 1, False), (0, 2, False)]
+    outbox.acknowledge(1, 5)
+    outbox.acknowledge(2, 5)
+    assert notes.lines == [("sent", 0), ("told", -1), ("acknowledged", 0, 5)]
+
+
+def test_what_is_no_reading_is_repeated_and_kept_through_a_lost_session_uncounted():
+    outbox, notes = make()
+    outbox.offer_first(message())
+    outbox.take_sendable(0)
+    assert decoded(outbox.take_repeats(1)) == [(99, 1, True)]
+    outbox.forget_session()
+    assert decoded(outbox.take_sendable(2)) == [(99, 2, False)]
+    outbox.refuse(2)
+    assert notes.lines == [("refused", -1)]
+
+
+def test_of_what_is_no_reading_only_so_much_is_kept():
+    outbox, _ = make(in_flight_max=1_000)
+    for _ in range(FIRST_MAX + 5):
+        outbox.offer_first(message())
+    assert outbox.waiting == FIRST_MAX

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import orjson
@@ -13,6 +14,7 @@ from firmware_sim.report import (
     LiveReport,
     PlainReport,
     choose_report,
+    outcome_of,
     progress_pairs,
     replay_pairs,
     values_of,
@@ -113,3 +115,23 @@ def test_a_verdict_shows_what_is_missing_and_what_is_strange():
     assert pairs["acknowledged and missing"] == "1"
     assert pairs["taken by no device"] == "1"
     assert "refused by the server" not in pairs
+
+
+def test_services_are_put_in_words():
+    busy = dataclasses.replace(PROGRESS, services={"command_obeyed": 1_200, "answered": 3})
+    assert ("services", "command obeyed 1,200, answered 3") in progress_pairs(busy)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({}, "nothing acknowledged is missing"),
+        ({"missing": 1, "misdelivered": 1}, "ACKNOWLEDGED READINGS ARE GONE"),
+        ({"commands_repeated": 1}, "COMMANDS WERE OBEYED TWICE"),
+        ({"misdelivered": 1}, "MESSAGES WENT ASTRAY"),
+    ],
+)
+def test_the_outcome_names_the_worst_that_happened(change, outcome):
+    verdict = dataclasses.replace(Ledger(keeps_readings=True).settle(), **change)
+    assert outcome_of(verdict) == outcome
+    assert verdict.is_good is (not change)

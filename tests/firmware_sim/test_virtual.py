@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import orjson
+
 from firmware_sim.account import Ledger
 from firmware_sim.device import Device, RunPlan
 from firmware_sim.line import LineOptions
@@ -89,3 +91,27 @@ def test_a_server_that_acknowledges_and_forgets_is_found_out():
     run.run_until(START_MS + 5_000)
     del run.sink.taken[100:110]
     assert finish(run, ledger).missing == 10
+
+
+def operated(seed):
+    """A greenhouse for a minute whose operator gives orders meanwhile."""
+    run, ledger = start("greenhouse", 12, seed)
+    for second in range(60):
+        run.run_until(START_MS + second * 1_000)
+        name = run.actors[second % len(run.actors)].name
+        wish = {"interval_s": 0.5 + second % 5}
+        run.sink.publish(f"command/{name}/request/{second}", b'{"name": "reboot"}')
+        run.sink.publish(f"twin/{name}/desired", orjson.dumps({"version": second, "desired": wish}))
+    verdict = finish(run, ledger)
+    return run.digest.hexdigest(), ledger.tally.services, verdict
+
+
+def test_devices_that_are_given_orders_send_the_same_bytes_every_time_and_lose_nothing():
+    first, second = operated(5), operated(5)
+    assert first == second
+    _, services, verdict = first
+    assert verdict.is_good
+    assert verdict.commands == services["command_obeyed"] > 20
+    assert services["restarts"] > 15
+    assert services["settings_changed"] > 20
+    assert verdict.missing == verdict.disordered == verdict.strangers == 0

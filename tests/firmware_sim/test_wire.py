@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.wire import Inbox, PublishFrame, encode_remaining_length, mark_repeated
+from firmware_sim.wire import (
+    Inbox,
+    MessageFrame,
+    PublishFrame,
+    encode_remaining_length,
+    mark_repeated,
+)
 from gateway.errors import MqttError
 from gateway.mqtt import (
     Connack,
     Pingresp,
+    Properties,
     ProtocolVersion,
     Puback,
     Publish,
@@ -89,3 +96,20 @@ def test_a_cleared_inbox_forgets_half_a_packet():
     inbox.feed(bytes.fromhex("4002"))
     inbox.clear()
     assert inbox.feed(bytes.fromhex("40020001")).acknowledged == [1]
+
+
+def test_a_numbered_frame_carries_its_sequence_number():
+    frame = PublishFrame("a/b", 1, ProtocolVersion.V5).numbered("17-5")
+    packet, _ = decode_packet(frame.encode(9, b"x"), 0, ProtocolVersion.V5, 1 << 20)
+    assert packet == Publish(
+        "a/b", b"x", 1, 9, properties=Properties(user_properties=(("penstock-seq", "17-5"),))
+    )
+
+
+@pytest.mark.parametrize("version", list(ProtocolVersion))
+def test_a_message_has_its_properties_where_the_version_has_any(version):
+    asked = Properties(correlation_data=b"x")
+    frame = MessageFrame("a", version, asked)
+    packet, _ = decode_packet(frame.encode(9, b"y"), 0, version, 1 << 20)
+    expected = asked if version is ProtocolVersion.V5 else Properties()
+    assert packet == Publish("a", b"y", 1, 9, properties=expected)
