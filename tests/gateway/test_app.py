@@ -9,7 +9,7 @@ import pytest
 
 from gateway.app import LoopEnded, build_gateway
 from gateway.clock import ManualClock
-from gateway.config import GatewayConfig, StreamConfig
+from gateway.config import GatewayConfig, HandlerStreamUnknown, StreamConfig
 from gateway.errors import DocumentInvalid, StoreInUse
 from gateway.functions import FunctionSpec
 from gateway.server import AddressUnavailable, ListenerOptions, ServerOptions
@@ -111,8 +111,9 @@ async def test_a_subscriber_hears_a_publisher(config):
     assert (delivery.topic, delivery.payload) == ("plant/d/t", b"1")
 
 
-async def test_rules_see_what_is_published_and_their_alerts_are_stored(config, rules):
-    settings = config(rules_path=rules())
+@pytest.mark.parametrize("place", ["inline", "process"])
+async def test_rules_see_what_is_published_and_their_alerts_are_stored(config, rules, place):
+    settings = config(rules_path=rules(), rules_place=place)
     gateway = build_gateway(settings)
     async with running(gateway) as port:
 
@@ -157,13 +158,14 @@ async def test_what_a_rule_emits_is_heard_by_subscribers_and_by_rules(config, ru
 
 
 async def test_on_reload_changed_rules_go_on_where_the_others_stood(config, rules):
-    settings = config(rules_path=rules(), rules_reload_ms=0)
+    settings = config(rules_path=rules(), rules_reload_ms=0, rules_place="inline")
     gateway = build_gateway(settings)
     async with running(gateway) as port:
-        await until(lambda: gateway._evaluation is not None, "the rules to start")
+        await until(lambda: gateway._rules.evaluation is not None, "the rules to start")
+        evaluation = gateway._rules.evaluation
         rules(HOT.replace("> 90", "> 40"))
         gateway.reload()
-        await until(lambda: "40" in gateway._evaluation.rules.rules[0].condition.when.text, "it")
+        await until(lambda: "40" in evaluation.rules.rules[0].condition.when.text, "it")
 
         def watch():
             with connected(port, "watch") as client:
@@ -177,18 +179,36 @@ async def test_on_reload_changed_rules_go_on_where_the_others_stood(config, rule
     assert len(await stored(settings.data_dir, "alerts")) == 1
 
 
-def test_a_stream_that_takes_topics_can_t_be_emitted(config, rules):
+@pytest.mark.parametrize("place", ["inline", "process"])
+async def test_a_stream_that_takes_topics_can_t_be_emitted(config, rules, place):
     text = CHAIN.replace("stream: doubles", "stream: numbers")
     stream = StreamConfig(StreamSpec("numbers"), ("n/#",))
-    with pytest.raises(DocumentInvalid, match="the stream 'numbers' takes topics, too"):
-        build_gateway(config(rules_path=rules(text), streams=(stream,)))
+    settings = config(rules_path=rules(text), streams=(stream,), rules_place=place)
+    await assert_refused(settings, "the stream 'numbers' takes topics, too")
 
 
-def test_wrong_rules_are_refused_before_anything_is_opened(config, rules):
-    settings = config(rules_path=rules(HOT.replace("when:", "wehn:")))
-    with pytest.raises(DocumentInvalid, match=r"rules\.yaml:5:\d+: .*wehn"):
-        build_gateway(settings)
+@pytest.mark.parametrize("place", ["inline", "process"])
+async def test_wrong_rules_are_refused_before_anything_is_opened(config, rules, place):
+    settings = config(rules_path=rules(HOT.replace("when:", "wehn:")), rules_place=place)
+    await assert_refused(settings, r"rules\.yaml:5:\d+: .*wehn")
     assert not settings.data_dir.exists()
+
+
+async def assert_refused(settings, why):
+    """See that a gateway doesn't start, and why; nothing of it stays behind."""
+    gateway = build_gateway(settings)
+    with pytest.raises(DocumentInvalid, match=why):
+        await gateway.start()
+    await gateway.stop()
+    assert gateway._rules.pid == 0
+
+
+async def test_a_handler_of_a_stream_that_no_rule_emits_is_refused(config, rules, tmp_path):
+    spec = FunctionSpec("h", "own:f", tmp_path, "#", stream="doublse")
+    gateway = build_gateway(config(rules_path=rules(CHAIN), handlers=(spec,)))
+    with pytest.raises(HandlerStreamUnknown, match="did you mean 'doubles'"):
+        await gateway.start()
+    await gateway.stop()
 
 
 async def test_one_data_directory_has_one_gateway(config):

@@ -25,7 +25,7 @@ def core_count() -> int:
 def rules_at_work(
     job: RulesJob, clock: Clock, place: str, read: Iterable[StreamSpec] = ()
 ) -> RulesAtWork:
-    """The rules where `place` puts them: `auto`, `process` or `inline`; they read the streams `read`.
+    """The rules in their `place` (`auto`, `process` or `inline`), that look at the streams `read`.
 
     Another process sees what is kept in memory alone only when it is written, so with such a stream
     `auto` is inline.
