@@ -26,7 +26,7 @@ class DecodedLines:
 
     def _json(self, line: Line) -> bytes:
         """The usual object with one field more: `decoded`, or `undecodable` with the cause."""
-        decode = self._decoder_of(line.topic)
+        decode = None if line.reference else self._decoder_of(line.topic)
         shown = json_line(line)
         if decode is None:
             return shown
@@ -38,7 +38,7 @@ class DecodedLines:
 
     def _text(self, line: Line) -> bytes:
         """The usual line with the decoded payload in place of the bytes."""
-        decode = self._decoder_of(line.topic)
+        decode = None if line.reference else self._decoder_of(line.topic)
         if decode is None:
             return text_line(line)
         try:

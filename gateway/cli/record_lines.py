@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from gateway.events import Origin, RecordBatch
+from gateway.events import Flag, Origin, RecordBatch
 from gateway.mqtt import matches
-from gateway.store import Correction, Gap, corrected_ms
+from gateway.store import Correction, Gap, Reference, corrected_ms, decode_reference
 
 SIZE_STEP = 1024
 
@@ -43,6 +43,13 @@ class Line(NamedTuple):
     payload: bytes
     corrected_time: str = ""
     """What the time should have been, where the clock is known to have been wrong."""
+
+    flags: int = 0
+
+    @property
+    def reference(self) -> Reference | None:
+        """The blob in which the payload lies, if it doesn't lie in the record."""
+        return decode_reference(self.payload) if self.flags & Flag.CLAIM else None
 
 
 class Printer:
@@ -94,9 +101,11 @@ def lines_of(
         time = iso_time(run.arrival_ms)
         right_ms = corrected_ms(run.arrival_ms, corrections)
         corrected = iso_time(right_ms) if right_ms != run.arrival_ms else ""
-        for origin, payload in zip(run.origins, run.payloads, strict=True):
+        for origin, payload, flags in zip(run.origins, run.payloads, run.flags, strict=True):
             yield (
-                Line(batch.stream, batch.partition, offset, time, *origin, payload, corrected),
+                Line(
+                    batch.stream, batch.partition, offset, time, *origin, payload, corrected, flags
+                ),
                 origin,
             )
             offset += 1
@@ -105,8 +114,13 @@ def lines_of(
 def json_line(line: Line) -> bytes:
     """One JSON object: the payload as the JSON that it is, else in base64."""
     shown: dict[str, Any] = line._asdict()
+    del shown["flags"]
     if not line.corrected_time:
         del shown["corrected_time"]
+    reference = line.reference
+    if reference is not None:
+        del shown["payload"]
+        return orjson.dumps(shown | {"blob": reference._asdict()})
     try:
         value = orjson.loads(line.payload)
     except orjson.JSONDecodeError:
@@ -121,10 +135,13 @@ def json_line(line: Line) -> bytes:
 
 def text_line(line: Line) -> bytes:
     """One line for people; nothing in it can move a terminal's cursor."""
+    reference = line.reference
     try:
         payload = line.payload.decode()
     except UnicodeDecodeError:
         payload = f"base64:{base64.b64encode(line.payload).decode()}"
+    if reference is not None:
+        payload = f"blob {reference.digest}, {reference.size_bytes} bytes"
     place = f"{line.partition}@{line.offset}"
     return f"{line.time}  {place:<12}  {printable(line.topic)}  {printable(payload)}".encode()
 

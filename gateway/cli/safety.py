@@ -25,6 +25,8 @@ def verify(
             typer.echo(
                 f"{stream}: {own['records']} records, next offsets {offsets}, hash {own['hash']}"
             )
+        if found["blobs"]:
+            typer.echo(f"{found['blobs']} payloads beside the log, in blobs")
         for report in found["damage_reports"]:
             typer.echo(f"damaged earlier: {report['time']}, {report['finding']}; see gaps")
         for fault in found["faults"]:

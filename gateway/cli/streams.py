@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from gateway.cli import groups
+from gateway.cli.blob_lines import Payloads, blob
 from gateway.cli.compact import compact
 from gateway.cli.main import fail
 from gateway.cli.newest import LAST_MAX, find_newest
@@ -61,6 +62,7 @@ app.command("work", context_settings={"allow_extra_args": True, "ignore_unknown_
 )
 app.command("redrive")(groups.redrive)
 app.command("compact")(compact)
+app.command("blob")(blob)
 
 
 @app.command("list")
@@ -98,6 +100,9 @@ def read(
     profiles: list[Path] = typer.Option(
         [], help="Profile files, or folders of them: show what they make of the payloads."
     ),
+    blobs: bool = typer.Option(
+        False, "--blobs", help="Show payloads that lie in blobs, not the references to them."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON object a line."),
 ) -> None:
     """Print records, oldest first; those of several partitions in the order they were committed."""
@@ -106,7 +111,8 @@ def read(
     if last is not None and (limit is not None or group):
         fail("--last goes with neither --limit nor --group", BAD_USAGE)
     choice = Choice(_topic_filter(topic), device, limit)
-    printer = Printer(choice, _show(profiles, as_json=json))
+    show = _show(profiles, as_json=json)
+    printer = Printer(choice, Payloads(data).shown_by(show) if blobs else show)
     if group:
         if stop or partition is not None or start not in ("earliest", "latest"):
             fail("a group has its own place; use 'penstock streams seek' to move it", BAD_USAGE)

@@ -19,14 +19,21 @@ from typing import Any, BinaryIO, cast
 import orjson
 import typer
 
+from gateway.cli.blob_lines import Payloads
 from gateway.clock import SystemClock
 from gateway.errors import PenstockError, StoreError
-from gateway.events import Origin, Record, Run
+from gateway.events import Flag, Origin, Record, Run
 from gateway.mqtt import check_topic_filter, matches
 from gateway.store import (
+    CLAIM_BYTES,
+    BlobStore,
+    Put,
+    Reference,
     Scan,
     StoreOptions,
     StreamSpec,
+    claim_puts,
+    encode_reference,
     offsets_at,
     open_reader,
     open_store,
@@ -270,9 +277,14 @@ async def _export(
         starts = await offsets_at(reader, keys, places[0])
         stops = await offsets_at(reader, keys, places[1])
         scan = Scan(reader, starts, stops)
+        payloads = Payloads(data)
         count = 0
         async for batch in scan.batches():
-            rows = [row_of(record) for record in batch.records() if wanted(record)]
+            rows = [
+                row_of(payloads.whole_record(record))
+                for record in batch.records()
+                if wanted(record)
+            ]
             writer.write(rows)
             count += len(rows)
         for gap in scan.gaps:
@@ -297,22 +309,35 @@ async def _import(
         count = specs[stream].partitions if stream in specs else partitions
         done = 0
         runs: list[Run] = []
+        puts: list[Put] = []
+        blobs = BlobStore(data, SystemClock())
         for number, row in enumerate(rows, 1):
             try:
-                runs.append(run_of(row, stream, count))
+                runs.append(run := run_of(row, stream, count))
+                puts += keep_large(run, blobs)
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"{source}:{number}: not a record of an export: {error!r}; "
                     f"{done} records before it are in"
                 ) from error
             if len(runs) == APPENDED_AT_ONCE:
-                await store.append(runs)
+                await store.append(runs, puts)
                 done += len(runs)
-                runs = []
-        await store.append(runs)
+                runs, puts = [], []
+        await store.append(runs, puts)
         return done + len(runs)
     finally:
         await store.close()
+
+
+def keep_large(run: Run, blobs: BlobStore) -> list[Put]:
+    """Let a record with a large payload refer to a blob; returns the changes that belong to it."""
+    (payload,) = run.payloads
+    if len(payload) > CLAIM_BYTES:
+        reference = Reference(blobs.put(payload), len(payload))
+        run.payloads = [encode_reference(reference)]
+        run.flags = bytes((run.flags[0] | Flag.CLAIM,))
+    return claim_puts([run])
 
 
 def run_of(row: Row, stream: str, partitions: int) -> Run:

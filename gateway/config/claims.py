@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from gateway.devices import ProfileBook
 from gateway.documents import Section
-from gateway.server import CLAIM_BYTES, ClaimLimits
+from gateway.server import ClaimLimits
+from gateway.store import CLAIM_BYTES
 
 KEY = "claim_check"
 CLAIM_BYTES_LEAST = 1 << 10

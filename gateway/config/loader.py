@@ -26,8 +26,8 @@ from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
 from gateway.mqtt import check_topic_filter
-from gateway.server import CLAIM_BYTES, ServerOptions
-from gateway.store import DAY_MS, GroupOptions, StoreOptions, StreamSpec, WearOptions
+from gateway.server import ServerOptions
+from gateway.store import CLAIM_BYTES, DAY_MS, GroupOptions, StoreOptions, StreamSpec, WearOptions
 
 VERSION = 1
 LOG_LEVELS = ("debug", "info", "warning", "error")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gateway.clock import Clock
 from gateway.devices import Decode, PayloadInvalid, Profile, ProfileBook, Undecodable
 from gateway.errors import StoreUnavailable
-from gateway.events import RecordBatch, Run
+from gateway.events import Flag, RecordBatch, Run
 from gateway.pipeline.pieces import cut
 from gateway.store import ConsumerStore, Failure, Member, begin_at_end, letter_run
 
@@ -102,10 +102,11 @@ class Inspection:
         offset = batch.base_offset
         inspectors = self._inspectors_by_topic
         for run in batch.runs:
-            for origin, raw in zip(run.origins, run.payloads, strict=True):
+            for origin, raw, flags in zip(run.origins, run.payloads, run.flags, strict=True):
                 topic = origin.topic
                 inspector = inspectors[topic] if topic in inspectors else self._find(topic)
-                if inspector is not None:
+                # What lies in a blob was never meant to be decoded on its way.
+                if inspector is not None and flags < Flag.CLAIM:
                     cause = inspect(*inspector, raw)
                     if cause:
                         self._note(batch, offset, inspector[0], cause)

@@ -21,11 +21,10 @@ from gateway.server.payload_checks import PayloadChecks
 from gateway.server.presence import PRESENCE_STREAM
 from gateway.server.registry_audit import audit_edits
 from gateway.server.retaining import RETAINED_HOLDER, retained_check
-from gateway.server.spilling import CLAIM_BYTES, ClaimLimits
+from gateway.server.spilling import ClaimLimits
 
 __all__ = [
     "AUDIT_SPEC",
-    "CLAIM_BYTES",
     "PRESENCE_STREAM",
     "RETAINED_HOLDER",
     "AccessOptions",

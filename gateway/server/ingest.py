@@ -20,8 +20,10 @@ from gateway.events import Flag, Run
 from gateway.metrics import Counters, RecentMaximum
 from gateway.mqtt import ReasonCode, Will, encode_properties
 from gateway.routing import RetainedMessages, Route, Router, TopicRefused, cut_runs
+from gateway.server.fences import Fences
 from gateway.server.options import ServerOptions
 from gateway.server.payload_checks import PayloadChecks, PayloadRefused
+from gateway.server.receptions import Receptions
 from gateway.server.repeats import SEQUENCE_PROPERTY, Repeats, sequence_of
 from gateway.server.repeats import TABLE as FEATURES
 from gateway.server.retaining import retained_puts
@@ -61,13 +63,13 @@ class Ingest:
         self._held: list[Submission] = []
         self._is_scheduled = False
         self._is_stopping = False
-        self._taken = 0
+        self.taken = 0
+        self.fences = Fences()
         self._retrying: asyncio.Task[None] | None = None
         self._commits: set[asyncio.Future[Committed]] = set()
         self._paused: set[Publisher] = set()
         self._on_settled: list[Callable[[], None]] = []
-        # QoS 2 packets on their way to the log: every state saved meanwhile must know of them.
-        self._receiving_by_client: dict[str, dict[bytes, None]] = {}
+        self._receptions = Receptions()
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
         self.repeats = Repeats(options.repeat_window_ms)
         self.payload_checks: PayloadChecks | None = None
@@ -79,8 +81,7 @@ class Ingest:
         self.uncommitted_bytes = 0
         self.commit_ms = 0.0
         self.commit_ms_max = RecentMaximum(RECENT_MS)
-        self.accepted = 0
-        self.refused = 0
+        self.accepted = self.refused = 0
 
     @property
     def is_failing(self) -> bool:
@@ -112,8 +113,7 @@ class Ingest:
         submission.size_bytes = sum(map(len, batch.payloads)) + RECORD_BYTES * len(batch.payloads)
         if batch.received_ids and state.is_kept:
             submission.state = state
-            receiving = self._receiving_by_client.setdefault(state.client_id, {})
-            receiving.update(dict.fromkeys(batch.received_ids))
+            self._receptions.begin(state.client_id, batch.received_ids)
         submission.wants_receipt = batch.wants_receipts
         self._take(submission)
         if self.uncommitted_bytes > self._uncommitted_bytes_max and publisher not in self._paused:
@@ -232,8 +232,8 @@ class Ingest:
 
     def enqueue(self, submission: Submission) -> None:
         """Let a submission go with the next commit, behind what came before."""
-        self._taken += 1
-        submission.number = self._taken
+        self.taken += 1
+        submission.number = self.taken
         if submission.runs:
             submission.puts += retained_puts(submission.runs, self._retained)
         self._arrived.append(submission)
@@ -265,8 +265,7 @@ class Ingest:
         }
         if self.write_state is not None:
             for client_id, state in states.items():
-                receiving = self._receiving_by_client.get(client_id, {})
-                puts.append(self.write_state(state, list(receiving)))
+                puts.append(self.write_state(state, self._receptions.of(client_id)))
         return asyncio.ensure_future(self._store.append(runs, puts))
 
     def _committed(
@@ -317,6 +316,7 @@ class Ingest:
                 publisher.perform(answer)
         for submission in submissions:
             self._finish(submission)
+        self.fences.settle(submissions[-1].number)
         self._resume()
         if self._has_refused and committed.base_offsets and self.on_recovered is not None:
             self._has_refused = False
@@ -334,18 +334,9 @@ class Ingest:
 
     def _finish(self, submission: Submission) -> None:
         if submission.state is not None:
-            self._forget_receiving(submission)
+            self._receptions.end(submission.state.client_id, submission.received_ids)
         if submission.on_durable is not None:
             submission.on_durable()
-
-    def _forget_receiving(self, submission: Submission) -> None:
-        client_id = submission.state.client_id if submission.state else ""
-        receiving = self._receiving_by_client.get(client_id)
-        if receiving is not None:
-            for packet_id in submission.received_ids:
-                receiving.pop(packet_id, None)
-            if not receiving:
-                del self._receiving_by_client[client_id]
 
     def _resume(self) -> None:
         if self._is_stopping:
@@ -365,6 +356,7 @@ class Ingest:
 
     def _hold(self, submissions: list[Submission], error: StoreUnavailable) -> None:
         self._held += submissions
+        self.fences.open()
         if self._retrying is None:
             LOG.error("the log can't be written: %s; publishers wait", error)
             self._retrying = asyncio.ensure_future(self._retry())
@@ -444,8 +436,10 @@ class Ingest:
         """Count a submission as not stored, and tell its publisher."""
         self.uncommitted_bytes -= submission.size_bytes
         self.refused += sum(map(len, submission.runs))
-        self._forget_receiving(submission)
+        if submission.state is not None:
+            self._receptions.end(submission.state.client_id, submission.received_ids)
         self.repeats.forget(submission.identities)
         if submission.publisher is not None:
             ids = submission.packet_ids, submission.received_ids
             submission.publisher.perform(AppendRefused(*ids, reason_code, NOT_STORED))
+        self.fences.settle(submission.number)

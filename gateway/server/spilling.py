@@ -21,10 +21,9 @@ from dataclasses import dataclass, field
 from gateway.errors import StoreUnavailable
 from gateway.events import Flag, Run
 from gateway.server.submissions import Submission
-from gateway.store import BlobStore, Reference, claim_puts, encode_reference
+from gateway.store import CLAIM_BYTES, BlobStore, Reference, claim_puts, encode_reference
 
 LOG = logging.getLogger(__name__)
-CLAIM_BYTES = 256 << 10
 AT_ONCE_MAX = 16
 RETRY_MS = (20, 50, 100, 200, 500, 1_000)
 

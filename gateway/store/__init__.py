@@ -3,6 +3,7 @@
 from gateway.store.beginning import begin_at_end, begin_streams_at_end
 from gateway.store.blobs.files import BlobStore
 from gateway.store.blobs.references import (
+    CLAIM_BYTES,
     BlobSweep,
     HolderCheck,
     Reference,
@@ -89,6 +90,7 @@ from gateway.store.wear import (
 )
 
 __all__ = [
+    "CLAIM_BYTES",
     "CLOCK_TABLE",
     "COMMANDS",
     "DAY_MS",

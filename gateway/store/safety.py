@@ -11,6 +11,7 @@ from typing import Any
 
 from gateway.clock import Clock, SystemClock
 from gateway.store.blobs.copying import copy_blobs
+from gateway.store.blobs.files import BlobStore
 
 
 def verify_log(data_dir: Path) -> dict[str, Any]:
@@ -19,9 +20,11 @@ def verify_log(data_dir: Path) -> dict[str, Any]:
     Raises:
         StoreError: there is no log, or it can't be read at all.
     """
-    from gateway.store.sqlite.verifying import verify
+    from gateway.store.sqlite.verifying import check_blobs, verify
 
-    return verify(data_dir).summary()
+    verdict = verify(data_dir)
+    check_blobs(BlobStore(data_dir, SystemClock()), verdict)
+    return verdict.summary()
 
 
 def back_up_log(

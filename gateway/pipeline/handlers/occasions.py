@@ -8,11 +8,13 @@ from gateway.errors import MqttError
 from gateway.events import Record
 from gateway.functions import FunctionSpec
 from gateway.mqtt import decode_publish_properties, matches
+from gateway.store import decode_reference
 
 if TYPE_CHECKING:
     from gateway.rules import EventFilter
 
 TOPICS_KNOWN_MAX = 10_000
+BLOB_HEADER = "penstock-blob"
 
 
 class Occasions:
@@ -69,9 +71,16 @@ def content_of(record: Record, handler: str, attempt: int) -> dict[str, Any]:
 
 def headers_of(record: Record) -> dict[str, str]:
     """The user properties of a record; of several of one name the last."""
+    own = {BLOB_HEADER: reference_of(record)} if record.is_claim else {}
     if not record.properties:
         return {}
     try:
-        return dict(decode_publish_properties(record.properties).user_properties)
+        return dict(decode_publish_properties(record.properties).user_properties) | own
     except MqttError:
-        return {}
+        return own
+
+
+def reference_of(record: Record) -> str:
+    """The digest of the blob that holds a record's payload."""
+    reference = decode_reference(record.payload)
+    return "" if reference is None else reference.digest

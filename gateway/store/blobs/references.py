@@ -21,6 +21,8 @@ from gateway.store.protocol import Put, StreamStore
 
 REFERENCES_TABLE = "blob-references"
 LOG_HOLDER = "log"
+CLAIM_BYTES = 256 << 10
+"""Unless something else is said, larger payloads become blobs."""
 
 HolderCheck = Callable[[str, str], Awaitable[bool]]
 """Says of a digest and the rest of a holder's name whether that holder still refers to it."""

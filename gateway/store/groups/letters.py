@@ -9,7 +9,8 @@ import orjson
 
 from gateway.errors import StoreError
 from gateway.events import Origin, Record, Run
-from gateway.store.protocol import StreamSpec
+from gateway.store.blobs.references import decode_reference, record_put
+from gateway.store.protocol import Put, StreamSpec
 
 DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
 REDRIVEN_TABLE = "redriven"
@@ -53,6 +54,12 @@ def letter_run(record: Record, failure: Failure, now_ms: int) -> Run:
         content["properties_base64"] = base64.b64encode(record.properties).decode()
     origin = Origin(f"{DEAD_LETTERS.name}/{record.stream}", record.device)
     return Run(DEAD_LETTERS.name, 0, CLIENT, now_ms, [origin], [orjson.dumps(content)], bytes(1))
+
+
+def letter_puts(record: Record) -> list[Put]:
+    """The changes that belong into the commit of the letter: it refers to what the record does."""
+    reference = decode_reference(record.payload) if record.is_claim else None
+    return [] if reference is None else [record_put(reference.digest, DEAD_LETTERS.name, 0)]
 
 
 def text_or_base64(name: str, content: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gateway.clock import Clock
 from gateway.errors import StoreError, UnknownStream
 from gateway.events import Record, Run
+from gateway.store.blobs.references import claim_puts
 from gateway.store.groups.letters import (
     DEAD_LETTERS,
     REDRIVEN_TABLE,
@@ -77,7 +78,7 @@ async def put_back(store: StreamStore, clock: Clock, chosen: list[tuple[Record, 
     runs: list[Run] = [redriven_run(letter.record, now_ms) for _, letter in chosen]
     puts = [Put(REDRIVEN_TABLE, mark_key(stored), b"%d" % now_ms) for stored, _ in chosen]
     if runs:
-        await store.append(runs, puts)
+        await store.append(runs, [*puts, *claim_puts(runs)])
 
 
 def readable(stored: Record) -> Letter | None:

@@ -19,7 +19,7 @@ from gateway.events import Record, Run
 from gateway.store.cursors import Key
 from gateway.store.groups.choosing import LOOKED_AT_MAX, Wanted, pick
 from gateway.store.groups.leases import Leases, Ticket
-from gateway.store.groups.letters import DEAD_LETTERS, Failure, letter_run
+from gateway.store.groups.letters import DEAD_LETTERS, Failure, letter_puts, letter_run
 from gateway.store.groups.membership import Seated
 from gateway.store.groups.options import DELIVERIES_MAX, LEASE_MS, LEASE_MS_MAX, GroupOptions
 from gateway.store.groups.register import (
@@ -417,7 +417,8 @@ class WorkDesk:
             failure = Failure(back.cause, shift.group, worker, tries)
             outputs.append(letter_run(record, failure, self._clock.now_ms()))
             await self._ensure_letters()
-        await self._keep(shift, Settled({ticket.key: [ticket.offset]}, outputs))
+        state = [] if record is None else letter_puts(record)
+        await self._keep(shift, Settled({ticket.key: [ticket.offset]}, outputs, state))
 
     async def _ensure_letters(self) -> None:
         try:

@@ -20,8 +20,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from gateway.errors import StoreUnavailable
-from gateway.events import RecordBatch
+from gateway.events import Record, RecordBatch
 from gateway.store.batch_format import BatchDamaged
+from gateway.store.blobs.files import DIGEST, BlobStore
+from gateway.store.blobs.references import decode_reference
 from gateway.store.cursors import Key
 from gateway.store.sqlite.damage import find_in_layout
 from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX
@@ -56,6 +58,8 @@ class PartitionCheck:
     ahead: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Of each offset at which a group stands: the records from it on, and those compacted."""
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    claims: dict[str, int] = field(default_factory=dict)
+    """Of each blob that records refer to, the first of them."""
 
 
 @dataclass(slots=True)
@@ -66,6 +70,7 @@ class Verdict:
     faults: list[str] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
     batch_count: int = 0
+    blob_count: int = 0
 
     @property
     def is_sound(self) -> bool:
@@ -91,6 +96,7 @@ class Verdict:
             "sound": self.is_sound,
             "faults": self.faults,
             "batches": self.batch_count,
+            "blobs": self.blob_count,
             "streams": streams,
             "damage_reports": self.reports,
         }
@@ -223,6 +229,8 @@ def take(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCheck) -
     check.next_offset = max(check.next_offset, row.base_offset + row.record_count)
     check.last_ms = max(check.last_ms, row.last_ms)
     for record in chain.from_iterable(batch.records() for batch in batches):
+        if record.is_claim:
+            note_claim(record, check)
         for part in (
             b"%d %d %d" % (record.offset, record.arrival_ms, record.flags),
             record.topic.encode(),
@@ -232,6 +240,27 @@ def take(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCheck) -
             record.payload,
         ):
             check.digest.update(len(part).to_bytes(4, "big") + part)
+
+
+def note_claim(record: Record, check: PartitionCheck) -> None:
+    """Remember the blob that holds a record's payload."""
+    reference = decode_reference(record.payload)
+    digest = "" if reference is None else reference.digest
+    check.claims.setdefault(digest, record.offset)
+
+
+def check_blobs(blobs: BlobStore, verdict: Verdict) -> None:
+    """See that every payload that lies in a blob is there and whole."""
+    whole: dict[str, bool] = {}
+    for own in verdict.partitions.values():
+        for digest, offset in own.claims.items():
+            if digest not in whole:
+                whole[digest] = bool(DIGEST.fullmatch(digest)) and blobs.prove(digest) is not None
+            if not whole[digest]:
+                verdict.fault(
+                    f"{own.stream}/{own.partition}@{offset}: its blob {digest} is gone or damaged"
+                )
+    verdict.blob_count = sum(whole.values())
 
 
 def note_ahead(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCheck) -> None:
