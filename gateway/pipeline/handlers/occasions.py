@@ -73,7 +73,7 @@ def headers_of(record: Record) -> dict[str, str]:
     """The user properties of a record; of several of one name the last."""
     own = {BLOB_HEADER: reference_of(record)} if record.is_claim else {}
     if not record.properties:
-        return {}
+        return own
     try:
         return dict(decode_publish_properties(record.properties).user_properties) | own
     except MqttError:
