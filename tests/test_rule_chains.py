@@ -9,7 +9,7 @@ import random
 import pytest
 
 from gateway.mqtt import decode_publish_properties
-from gateway.pipeline import EvaluationOptions
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.store import StreamSpec
 from tests.gateway.pipeline.test_evaluate import (
     OPTIONS,

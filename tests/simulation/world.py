@@ -21,7 +21,8 @@ from firmware_sim.scenario import Field, Kind, LinkSpec, Member
 from firmware_sim.signals import Sine
 from firmware_sim.witness import Witness
 from gateway.devices import DeviceTopics
-from gateway.pipeline import EvaluationOptions, RuleEvaluation
+from gateway.pipeline.evaluate import RuleEvaluation
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.routing import Router, StreamRoute
 from gateway.rules import TICKS_STREAM, RuleSet, parse_rules
 from gateway.server import ListenerOptions, MqttServer, ServerOptions

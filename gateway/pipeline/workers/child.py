@@ -62,7 +62,8 @@ class Child:
         return self._running.pid
 
     async def end(self) -> int:
-        """Wait a moment for a process that hangs up, then kill it; returns its exit code."""
+        """Hang up, wait a moment for the process to end, then kill it; returns its exit code."""
+        self.writer.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(END_S_MAX):
                 return await self._running.wait()

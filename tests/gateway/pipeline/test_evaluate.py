@@ -10,7 +10,8 @@ from gateway.clock import ManualClock
 from gateway.errors import MemberFenced, StoreUnavailable
 from gateway.events import Flag, Origin, Run
 from gateway.mqtt import decode_publish_properties
-from gateway.pipeline import EvaluationOptions, RuleEvaluation
+from gateway.pipeline.evaluate import RuleEvaluation
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.rules import parse_rules
 from gateway.store import Put, StreamSpec
 from gateway.store.memory import MemoryStore

@@ -1,4 +1,4 @@
-from gateway.pipeline import EvaluationOptions
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.store import StreamSpec
 
 

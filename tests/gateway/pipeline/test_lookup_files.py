@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.pipeline import RuleEvaluation
+from gateway.pipeline.evaluate import RuleEvaluation
 from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles, read_version
 from gateway.rules import Lookup, load_rules
 from gateway.store import StreamSpec

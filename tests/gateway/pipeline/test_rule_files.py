@@ -7,7 +7,7 @@ import os
 import pytest
 
 from gateway.clock import ManualClock
-from gateway.pipeline import RuleEvaluation
+from gateway.pipeline.evaluate import RuleEvaluation
 from gateway.pipeline.rule_files import RuleFiles, describe_change
 from gateway.rules import load_rules, parse_rules
 from gateway.store import StreamSpec
