@@ -10,10 +10,13 @@ from gateway.devices import ROLES, CertificateName, Devices, Role
 from gateway.documents import Section
 from gateway.errors import MqttError
 from gateway.mqtt import check_topic_filter
-from gateway.server import AccessOptions, Anonymous, Credentials, DeniedPublish
+from gateway.server import AccessOptions, Anonymous, Credentials, DeniedPublish, DoubtfulClock
 
 ROLE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 NAME = re.compile(r"\{[a-z][a-z0-9_]*\}")
+TOPICS = "{topics}"
+ENROLMENTS_PER_MINUTE_MAX = 60_000
+APPLICANTS_MAX = 100_000
 PREFIXES = ("$share/", "$replay/")
 
 
@@ -36,7 +39,7 @@ def read_access(top: Section, default: AccessOptions) -> AccessOptions:
         ),
         roles={**default.roles, **_roles(section)},
     )
-    options = _read_guessing(section, options)
+    options = _read_enrolment(section, _read_guessing(section, options))
     section.finish()
     return options
 
@@ -73,6 +76,8 @@ def _patterns(section: Section, key: str, default: tuple[str, ...]) -> tuple[str
         pattern = NAME.sub("x", node.source)
         if any(sign in pattern for sign in "{}"):
             section.complain_at(node, f"{node.shown}: a name in braces is {{device}} or {{site}}")
+        elif TOPICS in node.source and node.source != TOPICS:
+            section.complain_at(node, f"{node.shown}: {TOPICS} is a whole pattern by itself")
         elif pattern.startswith(PREFIXES):
             section.complain_at(node, f"{node.shown}: write the filter alone; it counts for those")
         else:
@@ -92,6 +97,28 @@ def _read_guessing(section: Section, options: AccessOptions) -> AccessOptions:
         failures_max=own.integer("failures", options.failures_max, least=1, most=10_000),
         failures_within_ms=own.duration_ms("within", options.failures_within_ms, least=1_000),
         refusal_delay_ms=own.duration_ms("delay", options.refusal_delay_ms, most=60_000),
+    )
+    own.finish()
+    return options
+
+
+def _read_enrolment(section: Section, options: AccessOptions) -> AccessOptions:
+    clock = section.choice("tokens_in_doubt", get_args(DoubtfulClock), options.doubtful_clock)
+    options = replace(options, doubtful_clock=clock)  # type: ignore[arg-type] # it is one of get_args(DoubtfulClock)
+    own = section.section("enrolment")
+    if own is None:
+        return options
+    options = replace(
+        options,
+        enrolments_per_minute_max=own.integer(
+            "per_minute",
+            options.enrolments_per_minute_max,
+            least=1,
+            most=ENROLMENTS_PER_MINUTE_MAX,
+        ),
+        applicants_max=own.integer(
+            "applicants", options.applicants_max, least=1, most=APPLICANTS_MAX
+        ),
     )
     own.finish()
     return options

@@ -1,8 +1,10 @@
 """Who may publish, subscribe and read what: patterns with names in braces, filled in per device.
 
 Nothing is allowed that no pattern allows. A pattern is a topic filter; `{device}` is the device's
-id, `{profile}` its profile, any other name one of its tags. One that can't be filled in allows
-nothing. A wildcard in the first level stands for no topic of the gateway's own, as with `$`.
+id, `{profile}` its profile, any other name one of its tags. `{topics}` stands for the templates of
+its profile. A name that the device has no tag for is any level where the profile captures it in
+that very place, and names the device as well; else the pattern allows nothing. A wildcard in the
+first level stands for no topic of the gateway's own, as with `$`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from typing import Literal
 
 from gateway.devices.registry import DEVICE_ROLE, Device
 from gateway.devices.service_topics import is_for_applications, is_service_sealed
+from gateway.devices.topics import TopicTemplate
 from gateway.mqtt import matches
 
 NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+DEVICE_NAME = "{device}"
+TOPICS = "{topics}"
 WILDCARDS = frozenset("+#/")
 ANY_LEVEL, ALL_LEVELS = "+", "#"
 WILD = frozenset((ANY_LEVEL, ALL_LEVELS))
@@ -104,32 +109,63 @@ def _named(patterns: Iterable[str]) -> tuple[str, ...]:
 EVERYTHING = Rights(OPERATOR.write, OPERATOR.read, OPERATOR.subscribe, OPERATOR.devices)
 
 
-def rights_of(device: Device, roles: Mapping[str, Role]) -> Rights:
-    """What a device may do; nothing, if nobody knows its role."""
+def rights_of(
+    device: Device, roles: Mapping[str, Role], templates: Sequence[TopicTemplate] = ()
+) -> Rights:
+    """What a device may do, whose profile has these templates; nothing without a known role."""
     role = roles.get(device.role)
     if role is None:
         return Rights()
     values = {**device.tags, "device": device.id, "profile": device.profile}
     return Rights(
-        _filled(role.write, values),
-        _filled(role.read, values),
-        _filled(role.subscribe, values),
+        _filled(role.write, values, templates),
+        _filled(role.read, values, templates),
+        _filled(role.subscribe, values, templates),
         role.devices,
     )
 
 
-def _filled(patterns: Iterable[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    found = (fill(pattern, values) for pattern in patterns)
-    return tuple(pattern for pattern in found if pattern is not None)
+def _filled(
+    patterns: Iterable[str], values: Mapping[str, str], templates: Sequence[TopicTemplate]
+) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        wanted = [own.text for own in templates] if pattern == TOPICS else [pattern]
+        filled = (fill(one, values, templates) for one in wanted)
+        found.update(dict.fromkeys(one for one in filled if one is not None))
+    return tuple(found)
 
 
-def fill(pattern: str, values: Mapping[str, str]) -> str | None:
+def fill(
+    pattern: str, values: Mapping[str, str], templates: Sequence[TopicTemplate] = ()
+) -> str | None:
     """A pattern with its names replaced; None when a value is missing or more than a level."""
+    free = _free_names(pattern, templates)
+    values = {**dict.fromkeys(free, ANY_LEVEL), **values}
     for name in NAME.findall(pattern):
         value = values.get(name, "")
-        if not value or WILDCARDS.intersection(value):
+        is_free = name in free and value == ANY_LEVEL
+        if not value or (WILDCARDS.intersection(value) and not is_free):
             return None
     return NAME.sub(lambda found: values[found[1]], pattern)
+
+
+def _free_names(pattern: str, templates: Sequence[TopicTemplate]) -> set[str]:
+    """The names in a pattern that a template captures in the same place, as it does the device.
+
+    The device's own level keeps such a pattern to its own topics, whatever else is in them.
+    """
+    free: set[str] = set()
+    levels = pattern.split("/")
+    for template in templates:
+        alike = [
+            one
+            for one, other in zip(levels, template.text.split("/"), strict=False)
+            if one == other and NAME.fullmatch(one)
+        ]
+        if DEVICE_NAME in alike:
+            free.update(one[1:-1] for one in alike)
+    return free - {"device"}
 
 
 def covers(pattern: str, topic_filter: str) -> bool:

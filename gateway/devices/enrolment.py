@@ -184,11 +184,6 @@ class GroupBook:
         else:
             self._groups[name] = decode_group(encoded)
 
-    @property
-    def is_any_active(self) -> bool:
-        """Whether any group may vouch for somebody."""
-        return any(group.status == "active" for group in self)
-
     def of_authorities(self, fingerprints: Iterable[bytes]) -> EnrolmentGroup | None:
         """The group of which one of these certificates is an authority, revoked or not."""
         if not self._groups:

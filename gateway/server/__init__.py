@@ -1,6 +1,12 @@
 """The asyncio side of MQTT: listeners, connections, ingest, fan-out."""
 
-from gateway.server.access_options import AccessOptions, Anonymous, Credentials, DeniedPublish
+from gateway.server.access_options import (
+    AccessOptions,
+    Anonymous,
+    Credentials,
+    DeniedPublish,
+    DoubtfulClock,
+)
 from gateway.server.audit import AUDIT_SPEC
 from gateway.server.listeners.addresses import is_loopback, join_address
 from gateway.server.listeners.listeners import AddressUnavailable
@@ -35,6 +41,7 @@ __all__ = [
     "ClientCertificates",
     "Credentials",
     "DeniedPublish",
+    "DoubtfulClock",
     "FlappingOptions",
     "Kind",
     "ListenerOptions",

@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.clock import Clock
 from gateway.devices import (
     DEVICES_TABLE,
+    GROUPS_TABLE,
     Device,
     DeviceInvalid,
+    DeviceQuota,
+    GroupBook,
+    ProfileBook,
     Registry,
+    Rights,
     has_key,
     rights_of,
 )
@@ -29,13 +34,23 @@ from gateway.mqtt import ReasonCode
 from gateway.routing import Route
 from gateway.server.access_options import AccessOptions
 from gateway.server.audit import Audit, Incident
+from gateway.server.certificates import certificate_of
+from gateway.server.enrolling import Applicant, Enrolment
 from gateway.server.guessing import Guesses
-from gateway.server.identifying import Identifier, NotAdmitted, check_admitted, wrong_credentials
+from gateway.server.identifying import Identifier, check_admitted
 from gateway.server.listeners.addresses import is_loopback
 from gateway.server.passwords import PasswordDesk
-from gateway.server.permits import Permit, Proof
+from gateway.server.permits import CLAIM, Permit, Proof
 from gateway.server.presence import Presence
 from gateway.server.registry_audit import accompany_edits
+from gateway.server.token_ends import TokenEnds
+from gateway.server.vouching import (
+    NotAdmitted,
+    Shown,
+    Vouching,
+    why_not_vouched,
+    wrong_credentials,
+)
 from gateway.session import ConnectRefused, Failure, OpenState, SessionState
 from gateway.store import Change, StreamStore, TableDesk
 
@@ -76,14 +91,20 @@ class Gate:
         """
         self.options = options
         self.registry = Registry()
+        self.groups = GroupBook()
         self.audit = Audit(ingest.submit_own, clock, options.audit_per_s_max)
         self.presence = Presence(ingest.submit_own, clock)
         self._restrict = restrict
+        self.renew_quota: Callable[[Connection], None] = lambda _: None
+        self.profiles = ProfileBook()
         self._decide = decide
         self._router = ingest.router
         ingest.route_will = self.route_will
         self._clock = clock
-        self._identifier = Identifier(self.registry, options)
+        vouching = Vouching(self.registry, self.groups, options, clock)
+        self._identifier = Identifier(self.registry, options, vouching)
+        self.enrolment = Enrolment(self.registry, self.groups, options, clock, self.audit)
+        self.token_ends: TokenEnds[Connection] = TokenEnds()
         self._guesses = Guesses(
             options.failures_max, options.failures_within_ms, options.refusal_delay_ms
         )
@@ -95,17 +116,26 @@ class Gate:
     async def load(self, store: StreamStore) -> None:
         """Read the registry; an entry that can't be read is reported and lets nobody in."""
         for device_id, encoded in await store.entries(DEVICES_TABLE):
-            self._take(device_id, encoded)
+            take(self.registry, device_id, encoded)
+        for name, encoded in await store.entries(GROUPS_TABLE):
+            take(self.groups, name, encoded)
 
     def watch(self, tables: TableDesk) -> None:
         """Hear of every change of the registry, and see that the audit tells of it."""
         accompany_edits(tables, self._clock)
         tables.watch(DEVICES_TABLE, self._changed)
+        tables.watch(GROUPS_TABLE, self._groups_changed)
+        self.enrolment.tables = tables
 
     @property
     def is_open(self) -> bool:
         """Whether nobody is asked who it is."""
-        return not (self.options.are_required or self.registry.has_credentials)
+        return not (self.options.are_required or self.knows_somebody)
+
+    @property
+    def knows_somebody(self) -> bool:
+        """Whether anybody can prove who it is, or a group may have made such devices known."""
+        return self.registry.has_credentials or len(self.groups) > 0
 
     def connections_of(self, device_id: str) -> set[Connection]:
         """The connections of a device that have been let in."""
@@ -117,21 +147,49 @@ class Gate:
         """Decide about a CONNECT; None when `decide` will be called."""
         if self.is_open:
             return Admission()
+        return self._judge(connection, wish)
+
+    def _judge(self, connection: Connection, wish: OpenState) -> Verdict | None:
         try:
-            shown = self._identifier.identify(wish, certificate_of(connection))
+            shown = self._identifier.identify(wish, certificate_of(connection, self.groups))
             if shown is None:
                 return self._let_anonymous_in(connection)
             if shown.proof is None:
                 return self._ask_password(connection, wish, shown.device)
+            changing = self._change_of(connection, shown)
+            if changing is not None:
+                self._start(self._judge_later(connection, wish, changing))
+                return None
             return self._admit(connection, wish, shown.device, shown.proof)
         except NotAdmitted as error:
             return self._refuse(connection, wish, error)
 
+    def _change_of(self, connection: Connection, shown: Shown) -> Awaitable[None] | None:
+        """What the registry must be told before a client may come in; None if it is nothing."""
+        device, proof = shown.device, shown.proof
+        if shown.is_newcomer:
+            return self.enrolment.introduce(device, connection.host)
+        if device.is_unused and proof is not None and proof.key is not None:
+            return self.enrolment.note_use(device.id, connection.host)
+        return None
+
+    async def _judge_later(
+        self, connection: Connection, wish: OpenState, changing: Awaitable[None]
+    ) -> None:
+        """Look again at who a client is when the registry has changed for it."""
+        verdict: Verdict | None
+        try:
+            await changing
+        except NotAdmitted as error:
+            verdict = self._refuse(connection, wish, error)
+        else:
+            verdict = self._judge(connection, wish)
+        if verdict is not None:
+            self._decide(connection, wish, verdict)
+
     def _let_anonymous_in(self, connection: Connection) -> Admission:
         allowed = self.options.anonymous
-        is_wanted = allowed == "loopback" or (
-            allowed == "auto" and not self.registry.has_credentials
-        )
+        is_wanted = allowed == "loopback" or (allowed == "auto" and not self.knows_somebody)
         if is_wanted and is_loopback(connection.host):
             return Admission()
         raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, "a user name and a key are needed")
@@ -139,9 +197,14 @@ class Gate:
     def _admit(
         self, connection: Connection, wish: OpenState, device: Device, proof: Proof
     ) -> Admission:
-        check_admitted(device, wish, connection.session.assigned_client_id)
-        self._check_connections(device.id, wish.client_id)
-        rights = rights_of(device, self.options.roles)
+        check_admitted(device, wish, connection.session.assigned_client_id, proof)
+        limits = self.limits_of(device)
+        self._check_connections(device.id, wish.client_id, limits)
+        applicant = None
+        if proof.kind == CLAIM:
+            self.enrolment.check_room()
+            applicant = Applicant(self.enrolment, connection, device.id, proof)
+        rights = self._rights_of(device) if applicant is None else applicant.rights
         if wish.will_topic and not rights.may_write(wish.will_topic):
             reason = f"'{device.id}' may not leave a will for '{wish.will_topic}'"
             raise NotAdmitted(ReasonCode.NOT_AUTHORIZED, reason)
@@ -151,11 +214,21 @@ class Gate:
             self.audit.note(Incident(kind, device.id, host, wish.client_id, about))
 
         permit = Permit(device, rights, self._router, proof, tell)
+        permit.intake, permit.limits = applicant, limits
         is_mute = connection.session.version < V5
         permit.closes_on_denial = is_mute and self.options.denied_publish == "close"
         return Admission(permit)
 
-    def _check_connections(self, device_id: str, client_id: str) -> None:
+    def _rights_of(self, device: Device) -> Rights:
+        profile = self.profiles.named(device.profile) if device.profile else None
+        return rights_of(device, self.options.roles, () if profile is None else profile.topics)
+
+    def limits_of(self, device: Device) -> DeviceQuota:
+        """What the registry says of a device's quota, or else its profile."""
+        profile = self.profiles.named(device.profile) if device.profile else None
+        return device.quota if profile is None else device.quota.over(profile.quota)
+
+    def _check_connections(self, device_id: str, client_id: str, limits: DeviceQuota) -> None:
         """See that a device has not too many clients; one that comes back takes its own place.
 
         Raises:
@@ -164,7 +237,9 @@ class Gate:
         others = [
             one for one in self.connections_of(device_id) if one.session.client_id != client_id
         ]
-        most = self.options.connections_per_device_max
+        most = limits.connections_max
+        if most is None:
+            most = self.options.connections_per_device_max
         if len(others) >= most:
             reason = f"'{device_id}' has {most} clients, as many as a device may have"
             raise NotAdmitted(ReasonCode.QUOTA_EXCEEDED, reason)
@@ -239,12 +314,15 @@ class Gate:
         connection.permit = permit
         if permit is not None:
             self._connections.setdefault(permit.device.id, set()).add(connection)
+            if permit.proof.expires_ms:
+                self.token_ends.put(connection, permit.proof.expires_ms)
 
     def begin(self, connection: Connection, state: SessionState) -> list[str]:
         """A client gets its session; returns the filters in it that it may not have any more."""
         permit = connection.permit
         if permit is not None:
-            self.presence.enter(connection, permit.device.id, state.client_id)
+            if not permit.is_applicant:
+                self.presence.enter(connection, permit.device.id, state.client_id)
             return permit.refused_of(state.grants_by_filter)
         if state.client_id in self.registry:
             # Nobody has credentials: it is who it says it is.
@@ -256,6 +334,9 @@ class Gate:
         self.presence.leave(connection)
         permit, connection.permit = connection.permit, None
         if permit is not None:
+            self.token_ends.discard(connection)
+            if permit.intake is not None:
+                permit.intake.close()
             own = self._connections.get(permit.device.id)
             if own is not None:
                 own.discard(connection)
@@ -265,41 +346,55 @@ class Gate:
     def route_will(self, client_id: str, topic: str) -> Route:
         """Where a will goes, which is an event of its client's device, as all it publishes."""
         device = self.registry.get(client_id.partition("/")[0])
-        if device is None or rights_of(device, self.options.roles).devices == "topic":
+        if device is None or self._rights_of(device).devices == "topic":
             return self._router.route_of(topic)
         return self._router.route_of(topic, device.id)
 
     # -- changes
 
-    def _take(self, device_id: str, encoded: bytes | None) -> None:
-        try:
-            self.registry.put(device_id, encoded)
-        except DeviceInvalid as error:
-            LOG.warning("'%s': %s", device_id, error)
-
     def _changed(self, changes: Sequence[Change]) -> None:
         """Take changes of the registry over, and send away whom they shut out."""
         for change in changes:
-            self._take(change.key, change.value)
+            take(self.registry, change.key, change.value)
             connections = list(self.connections_of(change.key))
             if connections:
                 device = self.registry.get(change.key)
                 for connection in connections:
                     self._look_again(connection, device)
 
+    def _groups_changed(self, changes: Sequence[Change]) -> None:
+        """Take changes of groups over, and send away whom they vouch for no more."""
+        for change in changes:
+            take(self.groups, change.key, change.value)
+        names = {change.key for change in changes}
+        for connection in [one for own in self._connections.values() for one in own]:
+            permit = connection.permit
+            if permit is not None and permit.proof.group in names:
+                reason = why_not_vouched(self.groups.get(permit.proof.group), permit.proof)
+                if reason:
+                    self.send_away(connection, reason)
+
     def _look_again(self, connection: Connection, device: Device | None) -> None:
         permit = connection.permit
         if permit is None:
+            return
+        if isinstance(permit.intake, Applicant):
+            reason = permit.intake.look_again(device)
+            if reason:
+                self.send_away(connection, reason)
             return
         reason = why_out(device, permit.proof)
         if device is None or reason:
             self.send_away(connection, reason)
             return
-        rights = rights_of(device, self.options.roles)
+        rights, limits = self._rights_of(device), self.limits_of(device)
         is_other = rights != permit.rights
         permit.renew(device, rights)
         if is_other:
             self._restrict(connection)
+        if limits != permit.limits:
+            permit.limits = limits
+            self.renew_quota(connection)
 
     def send_away(self, connection: Connection, reason: str) -> None:
         """End a connection whose client may not be here any more."""
@@ -311,8 +406,10 @@ class Gate:
         connection.perform(Failure(ReasonCode.ADMINISTRATIVE_ACTION, 0, reason))
 
     def sweep(self) -> None:
-        """Forget who has guessed long ago; called about once a second."""
+        """Forget who has guessed long ago, end what was for a time; called about once a second."""
         self._guesses.sweep(self._clock.monotonic_ms())
+        for connection in self.token_ends.due(self._clock.now_ms()):
+            self.send_away(connection, "the token has expired")
 
     def stop(self) -> None:
         """Nobody waits any more, and nobody stays."""
@@ -336,9 +433,9 @@ def why_out(device: Device | None, proof: Proof) -> str:
     return ""
 
 
-def certificate_of(connection: Connection) -> Mapping[str, Any] | None:
-    """The certificate that a client has shown, verified by the TLS listener; None without one."""
-    if connection.transport is None:
-        return None
-    found = connection.transport.get_extra_info("peercert")
-    return found if isinstance(found, dict) and found else None
+def take(entries: Registry | GroupBook, name: str, encoded: bytes | None) -> None:
+    """Take an entry over as it is in the table; one that can't be read is reported."""
+    try:
+        entries.put(name, encoded)
+    except DeviceInvalid as error:
+        LOG.warning("'%s': %s", name, error)

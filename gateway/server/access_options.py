@@ -11,6 +11,7 @@ from gateway.devices import ROLES, CertificateName, Role
 Anonymous = Literal["auto", "loopback", "never"]
 Credentials = Literal["auto", "required"]
 DeniedPublish = Literal["drop", "close"]
+DoubtfulClock = Literal["accept", "refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,11 @@ class AccessOptions:
     clients of this machine get in until then (`auto`), always, or never. 3.1.1 can't say that a
     message is refused: `denied_publish` drops it, or closes the connection. After `failures_max`
     wrong credentials of one host within `failures_within_ms`, refusals are delayed. What one device
-    publishes by all its clients is bounded by how many it may have.
+    publishes by all its clients is bounded by how many it may have. From one host
+    `enrolments_per_minute_max` devices may come in a minute that an enrolment group makes known,
+    and all in all `applicants_max` clients may be here that ask for it. While the gateway doesn't
+    know the time, a token is judged by what the clock shows, which is late if it is wrong
+    (`doubtful_clock`), or refused.
     """
 
     credentials: Credentials = "auto"
@@ -34,6 +39,9 @@ class AccessOptions:
     refusal_delay_ms: int = 2_000
     audit_per_s_max: int = 50
     connections_per_device_max: int = 10
+    enrolments_per_minute_max: int = 120
+    applicants_max: int = 1_000
+    doubtful_clock: DoubtfulClock = "accept"
 
     @property
     def are_required(self) -> bool:

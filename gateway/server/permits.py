@@ -8,22 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.devices import Device, Key, Rights
+from gateway.devices import NO_QUOTA, Device, Key, Rights
 from gateway.errors import MqttError
 from gateway.mqtt import ReasonCode
 from gateway.routing import Route, Router, TopicRefused
+from gateway.session import PublishBatch
 
 TOPICS_MAX = 1_000
 TOPIC_BYTES_MAX = 256 << 10
+CLAIM = "claim"
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How a client has shown who it is: `key`, `password` or `certificate`; and which key."""
+    """How a client has shown who it is: `key`, `password`, `certificate`, `token` or `claim`.
+
+    `group` is the enrolment group that vouches for it, if any, and `sign` the SHA-256 of the
+    group's key or authority. A token counts until `expires_ms`.
+    """
 
     kind: str
     key: Key | None = None
+    group: str = ""
+    sign: bytes = b""
+    expires_ms: int = 0
+
+
+class Intake(Protocol):
+    """What stands between a connection and the log."""
+
+    def submit(self, batch: PublishBatch, submit: Callable[[PublishBatch], None]) -> None:
+        """Take a batch, and hand on by `submit` what the log is to have of it."""
+        ...
+
+    def close(self) -> None:
+        """The connection is over."""
+        ...
 
 
 class PublishDenied(MqttError):
@@ -49,11 +71,20 @@ class Permit:
         self.rights = rights
         self.proof = proof
         self.closes_on_denial = False
+        self.limits = NO_QUOTA
+        self.intake: Intake | None = None
+        """What takes the client's messages instead of the log, as long as it only asks for a key.
+        """
         self._router = router
         self._tell = tell
         self._routes: dict[bytes, Route] = {}
         self._denials: dict[bytes, str] = {}
         self._bytes = 0
+
+    @property
+    def is_applicant(self) -> bool:
+        """Whether it is no device yet, and only asks to become one."""
+        return self.proof.kind == CLAIM
 
     def renew(self, device: Device, rights: Rights) -> None:
         """Allow what the rights say from now on."""

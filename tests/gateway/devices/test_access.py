@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.devices import ROLES, Device, Rights, Role, covers, rights_of
+from gateway.devices import ROLES, Device, Rights, Role, TopicTemplate, covers, rights_of
 from gateway.devices.access import fill
 from gateway.mqtt import matches
 
@@ -105,3 +105,46 @@ def test_a_filter_may_be_asked_for_that_is_read_in_part():
     assert rights.may_subscribe("plant/+/t")
     assert not rights.reads_all_of("plant/+/t")
     assert (rights.may_read("plant/a/t"), rights.may_read("plant/b/t")) == (True, False)
+
+
+# Captures of the profile
+
+PUMPS = [TopicTemplate("plant/{site}/{device}/telemetry"), TopicTemplate("log/{device}")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tags", "filled"),
+    [
+        ("plant/{site}/{device}/#", {}, "plant/+/p/#"),
+        ("plant/{site}/{device}/#", {"site": "n"}, "plant/n/p/#"),
+        # Without the device's own level it would be everybody's.
+        ("plant/{site}/#", {}, None),
+        ("plant/{site}/all/{device}", {}, None),
+        ("site/{hall}/{device}/#", {}, None),
+        ("x/{device}/{site}", {}, None),
+    ],
+)
+def test_a_name_without_a_tag_is_any_level_where_the_profile_has_it_so(pattern, tags, filled):
+    assert fill(pattern, {**tags, "device": "p"}, PUMPS) == filled
+
+
+def test_a_wildcard_in_a_tag_is_no_wildcard():
+    assert fill("plant/{hall}/{device}", {"hall": "+", "device": "p"}, PUMPS) is None
+
+
+def test_the_topics_of_a_profile_can_be_a_pattern():
+    role = Role(write=("{topics}",), read=("{topics}", "log/{device}"), subscribe=("{topics}",))
+    device = Device("p", tags={"site": "n"})
+    found = rights_of(device, {"device": role}, PUMPS)
+    expected = ("plant/n/p/telemetry", "log/p")
+    assert (found.write, found.read, found.subscribe) == (expected, expected, expected)
+    assert rights_of(device, {"device": role}) == Rights((), ("log/p",), ())
+    free = rights_of(Device("p"), {"device": role}, PUMPS)
+    assert free.may_write("plant/anywhere/p/telemetry")
+    assert not free.may_write("plant/n/q/telemetry")
+    assert free.may_subscribe("plant/+/p/telemetry")
+    assert not free.may_subscribe("plant/+/+/telemetry")
+
+
+def test_nobody_publishes_to_the_topics_of_enrolment():
+    assert not Rights(("enrol/#", "#")).may_write("enrol/p/request")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import partial
 
 import pytest
 
@@ -268,3 +269,11 @@ async def edge():
         server.store.unstick()
         server.store.is_stuck = False
         await server.stop()
+
+
+@pytest.fixture
+def gateway(edge):
+    """Start a server with these devices and enrolment groups; keywords are options of access."""
+    from tests.gateway.server.registered import started  # it imports this module
+
+    return partial(started, edge)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import ManualClock
+from gateway.devices import DeviceQuota, Profile, ProfileBook
 from gateway.mqtt import Disconnect, Pingreq, Pingresp, ProtocolVersion, Puback, Pubrec, ReasonCode
 from gateway.mqtt import Publish as PublishPacket
 from gateway.server import quotas
@@ -12,6 +13,7 @@ from gateway.server.options import QuotaOptions
 from gateway.server.quotas import Quota, part_of
 from gateway.session import PublishBatch
 from tests.gateway.server.conftest import Client, kept, stored, turn
+from tests.gateway.server.registered import SECRET, login, pump
 from tests.harness.waiting import until
 
 
@@ -221,3 +223,95 @@ def test_a_message_larger_than_every_burst_goes_through_into_debt():
     assert quota.wait_ms(0) == 9_000
     assert not quota.can_begin(9_000)
     assert quota.is_full(11_000)
+
+
+# Quotas of devices
+
+
+@pytest.fixture
+def device_quota(gateway, clock):
+    """Start a server with one device that has this quota; profiles are what a test sets."""
+
+    async def start(quota, **options):
+        return await gateway(pump(quota=quota, profile="pump"), clock=clock, **options)
+
+    return start
+
+
+def named(own, client_id):
+    """Another client of the device."""
+    client = own.client()
+    assert client.connect(client_id, **login("p-7", SECRET)).reason_code == ReasonCode.SUCCESS
+    return client
+
+
+def profiles(quota):
+    return ProfileBook([Profile("pump", quota=quota)])
+
+
+def usage(own):
+    return own.server.hub.quotas.usage_of("p-7")
+
+
+async def test_all_clients_of_a_device_share_its_quota(device_quota, clock):
+    own = await device_quota(DeviceQuota(messages_per_s=10))
+    one, two = (named(own, name) for name in ("p-7/a", "p-7/b"))
+    one.publish("plant/p-7/t", *[b"x"] * 20)
+    assert one.pipe.is_reading
+    two.publish("plant/p-7/t", *[b"x"] * 20)
+    assert not two.pipe.is_reading
+    assert (usage(own).messages, usage(own).is_waiting) == (40, True)
+    one.lose()
+    two.lose()
+    again = own.joined()
+    assert not again.pipe.is_reading
+    clock.advance(2_000)
+    await until(lambda: again.pipe.is_reading, "the client to be read again")
+    assert own.server.hub.quotas.devices == 1
+
+
+@pytest.mark.parametrize("beyond", ["drop", "refuse"])
+async def test_a_device_says_what_happens_beyond_its_quota(device_quota, beyond):
+    own = await device_quota(DeviceQuota(messages_per_s=1, beyond=beyond))
+    client = own.joined()
+    client.publish("plant/p-7/t", *[b"x"] * 5, qos=0 if beyond == "drop" else 1)
+    found = usage(own)
+    assert (found.dropped, found.refused) == ((3, 0) if beyond == "drop" else (0, 3))
+
+
+async def test_the_registry_goes_before_the_profile(device_quota):
+    own = await device_quota(DeviceQuota(messages_per_s=0))
+    own.server.hub.gate.profiles = profiles(DeviceQuota(messages_per_s=1, bytes_per_s=100))
+    client = own.joined()
+    client.publish("plant/p-7/t", *[b""] * 9)
+    assert client.pipe.is_reading
+    client.publish("plant/p-7/t", b"x" * 200)
+    assert not client.pipe.is_reading
+
+
+async def test_a_profile_says_how_many_clients_a_device_may_have(device_quota):
+    own = await device_quota(DeviceQuota())
+    own.server.hub.gate.profiles = profiles(DeviceQuota(connections_max=1))
+    named(own, "p-7/a")
+    client = own.client()
+    code = client.connect("p-7/b", **login("p-7", SECRET)).reason_code
+    assert code == ReasonCode.QUOTA_EXCEEDED
+
+
+async def test_another_quota_counts_for_who_is_here(device_quota):
+    own = await device_quota(DeviceQuota(messages_per_s=1))
+    client = own.joined()
+    client.publish("plant/p-7/t", *[b"x"] * 9)
+    assert not client.pipe.is_reading
+    await own.put(pump(quota=DeviceQuota(messages_per_s=50)))
+    assert client.pipe.is_reading
+    client.publish("plant/p-7/t", *[b"x"] * 99)
+    assert client.pipe.is_reading
+    await own.put(pump(quota=DeviceQuota()))
+    assert client.connection.quota is None
+
+
+async def test_who_has_no_quota_has_no_usage(device_quota):
+    own = await device_quota(DeviceQuota(connections_max=3))
+    own.joined()
+    assert usage(own) == quotas.Usage()
