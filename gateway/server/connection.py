@@ -16,6 +16,7 @@ from gateway.mqtt import (
     Publish,
     PublishColumns,
     ReasonCode,
+    Subscribe,
     announced_version,
     decode_connect,
     decode_packet,
@@ -88,6 +89,8 @@ class Connection(asyncio.Protocol):
         self.is_paused = False
         self.is_throttled = False
         self.unanswered_since_ms: int | None = None
+        self._submitted = 0
+        self._is_behind = False
         self.host = ""
         self._counters = hub.counters
         self.writer = Writer(self, hub.counters, hub.options.outbox_bytes_max // 2)
@@ -117,7 +120,8 @@ class Connection(asyncio.Protocol):
     @property
     def is_held_back(self) -> bool:
         """Whether it is our doing that nothing is heard of the client."""
-        return self.is_paused or self.is_throttled or self.session.phase is Phase.OPENING
+        is_opening = self.session.phase is Phase.OPENING
+        return self.is_paused or self.is_throttled or is_opening or self._is_behind
 
     # -- asyncio.Protocol
 
@@ -201,7 +205,7 @@ class Connection(asyncio.Protocol):
         end = len(data)
         session = self.session
         # What follows a CONNECT waits until that is answered.
-        while at < end and session.phase not in SILENT:
+        while at < end and session.phase not in SILENT and not self._is_behind:
             packet_type = data[at] & PACKET_TYPE_BITS
             if session.phase is Phase.CONNECTED:
                 stop = at
@@ -216,12 +220,21 @@ class Connection(asyncio.Protocol):
                     at = stop
                     continue
             found = self._decode(data, at)
-            if found is None:
+            if found is None or (type(found[0]) is Subscribe and self._waits_for_own()):
                 break
             self._count(packet := found[0], found[1] - at)
             at = found[1]
             self.perform(packet)
         return at
+
+    def _waits_for_own(self) -> bool:
+        """Whether what the client published before a SUBSCRIBE is still on its way to the log.
+
+        What it has just published to be retained then comes as a retained message, not as a live
+        one a moment later.
+        """
+        self._is_behind = self._hub.ingest.fences.holds(self._submitted, self._take_kept)
+        return self._is_behind
 
     def _count(self, packet: Connect | ClientPacket, size_bytes: int) -> None:
         if isinstance(packet, Publish):
@@ -344,11 +357,18 @@ class Connection(asyncio.Protocol):
             self.perform(answer)
 
     def _submit(self, batch: PublishBatch) -> None:
-        self._hub.ingest.submit(self, self.session.state, batch)
+        ingest = self._hub.ingest
+        ingest.submit(self, self.session.state, batch)
+        self._submitted = ingest.taken
 
     def answer(self, opened: Opened | ConnectRefused) -> None:
         """Answer a CONNECT that had to wait, and take what the client has sent behind it."""
         self.perform(opened)
+        self._take_kept()
+
+    def _take_kept(self) -> None:
+        """Take what the client has sent behind a packet that had to wait."""
+        self._is_behind = False
         self.read_or_not()
         rest = b"".join(self._pieces)
         self._drop_partial()

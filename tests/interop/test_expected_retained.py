@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from tests.harness.raw_client import PUBLISH
-from tests.harness.scripted_client import RETAIN_IF_NEW, RETAIN_NEVER, opened
+from tests.harness.raw_client import PUBLISH, SUBSCRIBE, encode_string
+from tests.harness.scripted_client import PUBREL, RETAIN_IF_NEW, RETAIN_NEVER, opened
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.interop
@@ -121,6 +121,26 @@ def test_a_client_of_3_1_1_gets_what_is_retained_each_time(gateway, root, publis
         for _ in range(3):
             client.ask((f"{root}/0", 0))
             assert client.take(1)[0].retain
+
+
+def subscription(client, topic):
+    """The body of a SUBSCRIBE."""
+    head = client.next_id().to_bytes(2, "big") + client.properties(SUBSCRIBE, {})
+    return head + encode_string(topic) + b"\0"
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@versions
+def test_what_a_client_has_just_retained_its_own_subscription_brings(gateway, root, version, qos):
+    with opened(gateway.port, version=version) as client:
+        for number in range(20):
+            topic = f"{root}/{number}"
+            identifier = client.tell(topic, b"new", qos, flags=RETAIN)
+            client.say(SUBSCRIBE, subscription(client, topic))
+            heard = next(one for one in iter(client.hear, None) if one.kind == PUBLISH)
+            assert (heard.payload, heard.retain) == (b"new", True)
+            if qos == 2:
+                client.say(PUBREL, identifier.to_bytes(2, "big"))
 
 
 def test_a_shared_subscription_brings_nothing_retained(gateway, root, publisher):
