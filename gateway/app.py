@@ -28,6 +28,7 @@ from gateway.server import (
     AUDIT_SPEC,
     PRESENCE_STREAM,
     RETAINED_HOLDER,
+    DeviceUsage,
     MqttServer,
     PayloadChecks,
     retained_check,
@@ -293,6 +294,9 @@ class Gateway:
         host.is_lasting = True
         if self._server is not None:
             self._server.hub.gate.watch(host.tables)
+            usage = DeviceUsage(self._server.hub)
+            host.requests["device-usage"] = usage.of
+            self._server.readings.others |= usage.figures()
             host.requests["publish"] = self._server.publish
         try:
             await host.start()

@@ -8,6 +8,7 @@ from gateway.server.access_options import (
     DoubtfulClock,
 )
 from gateway.server.audit import AUDIT_SPEC
+from gateway.server.device_usage import DeviceUsage
 from gateway.server.listeners.addresses import is_loopback, join_address
 from gateway.server.listeners.listeners import AddressUnavailable
 from gateway.server.listeners.tls_files import TlsFilesInvalid
@@ -41,6 +42,7 @@ __all__ = [
     "ClientCertificates",
     "Credentials",
     "DeniedPublish",
+    "DeviceUsage",
     "DoubtfulClock",
     "FlappingOptions",
     "Kind",
