@@ -226,7 +226,7 @@ SESSION_LIMITS: dict[str, tuple[str, Reader]] = {
     "receive_maximum": ("receive_maximum", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "in_flight": ("in_flight_max", lambda s, k: s.integer(k, least=1, most=0xFFFF)),
     "subscriptions": ("subscriptions_max", lambda s, k: s.integer(k, least=1)),
-    "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=128)),
+    "topic_levels": ("topic_levels_max", lambda s, k: s.integer(k, least=1, most=500)),
     "topic_aliases": ("topic_alias_maximum", lambda s, k: s.integer(k, least=0, most=0xFFFF)),
     "keep_alive": (
         "keep_alive_s_max",

@@ -64,7 +64,7 @@ class Router:
         partition_of: Callable[[str, int], int],
         *,
         known_bytes_max: int = 64 << 20,
-        topic_levels_max: int = 128,
+        topic_levels_max: int = 200,
         is_sealed: Callable[[str], bool] = nothing_sealed,
     ) -> None:
         """Route by `streams`, in order; what was resolved is kept in about `known_bytes_max`.

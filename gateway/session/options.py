@@ -15,7 +15,7 @@ class SessionOptions:
     subscriptions_max: int = 1_000
     topic_alias_maximum: int = 100
     topic_alias_bytes_max: int = 64 << 10
-    topic_levels_max: int = 32
+    topic_levels_max: int = 200
     client_id_bytes_max: int = 256
     keep_alive_s_max: int = 60
     session_expiry_ms_max: int = 7 * 86_400_000

@@ -200,7 +200,7 @@ def test_who_wants_no_reasons_hears_them_only_where_they_may_be(gateway):
 
 def test_every_refusal_gives_its_reason(gateway):
     with opened(gateway.port) as client:
-        assert "32 levels" in client.ask(("a/" * 40, 0)).properties["ReasonString"]
+        assert "200 levels" in client.ask(("a/" * 240, 0)).properties["ReasonString"]
         client.tell("$not/mine", b"x", 1)
         assert "'$not/mine'" in client.hear().properties["ReasonString"]
         client.say(CONNECT)
