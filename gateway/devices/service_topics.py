@@ -25,6 +25,13 @@ APPLICATION_VERBS: Mapping[str, frozenset[str]] = {
 }
 """What applications say: only who is allowed it by name may, no wildcard in the root will do."""
 
+HEARD_VERBS: Mapping[str, frozenset[str]] = {
+    TWIN: frozenset({"desired", "delta"}),
+    COMMAND: frozenset({"request"}),
+    OTA: frozenset({"offer", "chunk"}),
+}
+"""Who subscribes to these by a device's id listens for the device."""
+
 SERVICE_TEMPLATES = tuple(f"{root}/{{device}}/#" for root in DEVICE_VERBS)
 """How these topics name their device, whatever the configuration says of others."""
 

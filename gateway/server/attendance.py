@@ -1,14 +1,15 @@
 """Who listens for which device: what is meant for one need not be sent while nobody would hear it.
 
-A client listens for a device by a filter whose first level is a root that is watched, and whose
-second level is the device's id. Wildcards there are those of applications, which watch many.
+A client listens for a device by a filter that names the device and covers what it is told, such as
+`twin/pump-7/delta`. A wildcard in the place of the device is that of an application, which watches
+many.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.devices import DEVICE_VERBS
+from gateway.devices import HEARD_VERBS
 from gateway.routing import SubscriptionTree
 from gateway.server.subscriber import Subscriber
 from gateway.session import Grant
@@ -58,9 +59,12 @@ class Attendance(SubscriptionTree[Subscriber, Grant]):
 
 
 def place_of(topic_filter: str) -> Place | None:
-    """The root and the device that a filter names; None when it names none."""
-    root, _, below = topic_filter.partition("/")
-    if root not in DEVICE_VERBS:
+    """The root and the device that a filter listens for; None when it listens for none."""
+    root, *below = topic_filter.split("/", 3)
+    if root not in HEARD_VERBS or not below:
         return None
-    device = below.partition("/")[0]
-    return (root, device) if device and device not in WILDCARDS else None
+    device = below[0]
+    verb = below[1] if len(below) > 1 else ""
+    if not device or device in WILDCARDS or verb not in {*HEARD_VERBS[root], *WILDCARDS}:
+        return None
+    return root, device

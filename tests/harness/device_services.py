@@ -23,9 +23,9 @@ NOW_MS = 1_800_000_000_000
 class Bench:
     """A log, its router, and who listens for which device."""
 
-    def __init__(self, store=None) -> None:
+    def __init__(self, store=None, clock=None) -> None:
         self.store = store or MemoryStore()
-        self.clock = ManualClock(NOW_MS)
+        self.clock = clock or ManualClock(NOW_MS)
         self.heard: set[tuple[str, str]] = set()
         routes = [
             StreamRoute(own.spec.name, own.topic_filters, own.spec.partitions)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli.devices import decode, registering, transfer, twin
+from gateway.cli.devices import command, decode, registering, transfer, twin
 
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(registering.add)
@@ -22,6 +22,7 @@ app.command("disable")(registering.disable)
 app.command("enable")(registering.enable)
 app.command("remove")(registering.remove)
 app.command("twin")(twin.twin)
+app.command("command")(command.command)
 app.command("decode")(decode.decode)
 app.command("check")(decode.check)
 app.command("import")(transfer.import_devices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +28,11 @@ async def ask_gateway(data_dir: Path, name: str, *arguments: Any) -> Any:
         return await desk.ask(name, *arguments)
     finally:
         await desk.close()
+
+
+def who() -> str:
+    """Who gives commands on this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "penstock-devices"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import orjson
 import typer
 
-from gateway.cli.devices.asking import ask_gateway
+from gateway.cli.devices.asking import ask_gateway, who
 from gateway.cli.devices.registry_access import CONFIG, DATA, log_dir_of
 from gateway.cli.devices.twin_history import PastTwin, changes_of, past_twin
 from gateway.cli.main import fail
@@ -60,7 +59,7 @@ def twin(
     data_dir = log_dir_of(data, config)
     if patch or file is not None:
         wanted = _patch(patch, file)
-        found = asyncio.run(ask_gateway(data_dir, "twin.set", device, wanted, if_version, _who()))
+        found = asyncio.run(ask_gateway(data_dir, "twin.set", device, wanted, if_version, who()))
         _print(device, found, as_json=json)
     elif history:
         for line in asyncio.run(_history(data_dir, device)):
@@ -74,13 +73,6 @@ def _patch(text: str, file: Path | None) -> bytes:
     content = text.encode() if file is None else file.read_bytes()
     read_object(content)
     return content
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "penstock-devices"
 
 
 async def _read(data_dir: Path, device: str, at: str) -> dict[str, Any]:

@@ -10,14 +10,26 @@ from typing import Any
 
 import orjson
 
-from gateway.devices import DEVICES_TABLE, TWIN, DeviceInvalid, decode_device, read_object
+from gateway.devices import (
+    COMMAND,
+    DEVICES_TABLE,
+    TWIN,
+    Command,
+    DeviceInvalid,
+    decode_device,
+    read_object,
+    read_wanted,
+    shown_command,
+)
 from gateway.errors import StoreError, StoreUnavailable
+from gateway.pipeline.devices.commands import CommandService, new_command
 from gateway.pipeline.devices.loop import Around, ServiceLoop
 from gateway.pipeline.devices.turns import GATEWAY_CLIENT, RETRY_S, Turn
 from gateway.pipeline.devices.twins import TAGS_TABLE, TwinService, shown_twin
 from gateway.store import Change
 
 DEVICES_AT_ONCE = 500
+Sending = Callable[[Turn], Awaitable[tuple[Command, "asyncio.Future[Command]"]]]
 Request = Callable[..., Awaitable[Any]]
 
 
@@ -28,19 +40,27 @@ class DeviceDesk:
         self._around = around
         self._twin_service = TwinService(around.is_heard)
         self.twins = ServiceLoop(self._twin_service, around)
+        self._command_service = CommandService(around.is_heard)
+        self.commands = ServiceLoop(self._command_service, around)
         self._registered: dict[str, bytes | None] = {}
         self._called = asyncio.Event()
-        self.requests: Mapping[str, Request] = {"twin.set": self.set_twin}
+        self.requests: Mapping[str, Request] = {
+            "twin.set": self.set_twin,
+            "command.send": self.send_command,
+            "command.await": self.await_command,
+            "command.cancel": self.cancel_command,
+        }
 
     @property
     def welcomes(self) -> Mapping[str, Callable[[str], None]]:
         """Who wants to hear of a device for which somebody begins to listen, by root."""
-        return {TWIN: self.twins.note_arrival}
+        return {TWIN: self.twins.note_arrival, COMMAND: self.commands.note_arrival}
 
     def start(self) -> list[asyncio.Task[None]]:
         """Set every service to work; the tasks last as long as they do."""
+        loops = self.twins, self.commands
         return [
-            *(asyncio.create_task(loop.run(), name=loop.service.group) for loop in (self.twins,)),
+            *(asyncio.create_task(loop.run(), name=loop.service.group) for loop in loops),
             asyncio.create_task(self._follow_registry(), name="device registry"),
         ]
 
@@ -58,6 +78,49 @@ class DeviceDesk:
             return shown_twin(await self._twin_service.wish(device, wanted, by, turn, if_version))
 
         return await self.twins.ask(act)
+
+    async def send_command(
+        self, device: str, command_id: str, wanted: bytes, by: str
+    ) -> dict[str, Any]:
+        """Give a device a command; returns how it stands then.
+
+        Raises:
+            ChangeRefused: it can't be so, or too many are waiting.
+        """
+        command, _ = await self.commands.ask(self._sending(device, command_id, wanted, by))
+        return shown_command(command)
+
+    async def await_command(
+        self, device: str, command_id: str, wanted: bytes, by: str
+    ) -> dict[str, Any]:
+        """As `send_command`; returns what became of it.
+
+        Raises:
+            ChangeRefused: it can't be so, or too many are waiting.
+            StoreUnavailable: the gateway stops; the command goes on when it is back.
+        """
+        _, outcome = await self.commands.ask(self._sending(device, command_id, wanted, by))
+        return shown_command(await outcome)
+
+    def _sending(self, device: str, command_id: str, wanted: bytes, by: str) -> Sending:
+        async def act(turn: Turn) -> tuple[Command, asyncio.Future[Command]]:
+            command = new_command(device, command_id, read_wanted(wanted), by, turn.now_ms)
+            command = await self._command_service.send(command, turn)
+            return command, self._command_service.outcome(command)
+
+        return act
+
+    async def cancel_command(self, device: str, command_id: str) -> dict[str, Any]:
+        """End a command that is pending.
+
+        Raises:
+            ChangeRefused: there is none, or it has ended.
+        """
+
+        async def act(turn: Turn) -> Command:
+            return await self._command_service.cancel(device, command_id, turn)
+
+        return shown_command(await self.commands.ask(act))
 
     # -- tags of the registry
 

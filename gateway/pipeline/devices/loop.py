@@ -65,6 +65,10 @@ class Service(Protocol):
         """Do what is due."""
         ...
 
+    def close(self) -> None:
+        """It works no more; tell who waits for it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Around:
@@ -148,6 +152,7 @@ class ServiceLoop:
             polling.cancel()
             await asyncio.gather(polling, return_exceptions=True)
             self._refuse_all()
+            self.service.close()
             await member.close()
 
     async def _begin(self) -> None:
@@ -251,6 +256,7 @@ class ServiceLoop:
             else:
                 break
         self._entries.take(turn.puts)
+        turn.conclude()
 
     async def _has_landed(self, own: Put) -> bool:
         """Whether a commit that failed is in the log all the same: nothing must be said twice."""

@@ -84,6 +84,7 @@ class Turn:
         self._entries = entries
         self._route = route
         self._sheets: dict[tuple[str, int], list[Sheet]] = {}
+        self._followers: list[Callable[[], None]] = []
 
     @property
     def is_empty(self) -> bool:
@@ -118,6 +119,15 @@ class Turn:
         encoded = b"" if properties is None else encode_properties(properties)
         sheets = self._sheets.setdefault((stream, partition), [])
         sheets.append(Sheet(origin, payload, flags, encoded))
+
+    def after(self, follow: Callable[[], None]) -> None:
+        """Call something once this turn is durable."""
+        self._followers.append(follow)
+
+    def conclude(self) -> None:
+        """Call what was to be called once the turn is durable."""
+        for follow in self._followers:
+            follow()
 
     def runs(self) -> list[Run]:
         """What was said, as one run for each partition."""

@@ -63,6 +63,9 @@ class TwinService:
     async def wake(self, turn: Turn) -> None:
         """Time alone changes nothing."""
 
+    def close(self) -> None:
+        """Nobody waits for it."""
+
     async def take(self, record: Record, turn: Turn) -> None:
         """Decide about what a device or an application has published."""
         asked = service_topic(record.topic)

@@ -40,6 +40,19 @@ def test_to_remove_what_is_not_there_does_nothing():
     assert not attendance.remove("twin/pump-7/delta", Client())
 
 
-@pytest.mark.parametrize("topic_filter", ["#", "twin/#", "twin/+/delta", "twin", "plant/pump-7/#"])
-def test_who_watches_many_listens_for_none(topic_filter):
+@pytest.mark.parametrize(
+    "topic_filter",
+    [
+        *("#", "twin/#", "twin/+/delta", "twin", "plant/pump-7/#", "twin/pump-7"),
+        *("command/pump-7/event/+", "command/pump-7/response/+", "twin/pump-7/changed"),
+    ],
+)
+def test_who_watches_many_or_hears_nothing_of_a_device_listens_for_none(topic_filter):
     assert place_of(topic_filter) is None
+
+
+@pytest.mark.parametrize(
+    "topic_filter", ["command/pump-7/#", "command/pump-7/+/+", "command/pump-7/request/+"]
+)
+def test_a_wildcard_below_the_device_listens_for_it(topic_filter):
+    assert place_of(topic_filter) == ("command", "pump-7")

@@ -7,40 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.devices import app
-from gateway.clock import SystemClock
 from gateway.devices import DocumentRefused
 from gateway.errors import PenstockError, StoreError
-from gateway.pipeline.devices.desk import DeviceDesk
-from gateway.store import DeskHost, GroupDesk, StoreOptions, open_store
-from tests.harness.device_services import Bench
-
-
-def run(data_dir, *arguments):
-    result = CliRunner().invoke(app, [*map(str, arguments), "--data", str(data_dir)])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-async def beside_a_gateway(data_dir, *commands):
-    """Run commands while the services of a gateway work on a log; returns what they print."""
-    store = await open_store(StoreOptions(data_dir), SystemClock())
-    bench = await Bench(store).open()
-    services = DeviceDesk(bench.around)
-    host = DeskHost(store, SystemClock(), GroupDesk(store, SystemClock()), data_dir)
-    host.is_lasting = True
-    host.requests |= services.requests
-    await host.start()
-    tasks = services.start()
-    try:
-        return [await asyncio.to_thread(run, data_dir, *own) for own in commands]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await host.stop()
-        await store.close()
+from tests.harness.service_desk import beside_a_gateway, run
 
 
 async def test_a_twin_is_changed_shown_and_remembered(tmp_path):

@@ -38,6 +38,9 @@ class Tally:
     def due_ms(self):
         return self.due
 
+    def close(self):
+        pass
+
     async def wake(self, turn):
         self.due = None
         self.woken += 1
