@@ -99,7 +99,7 @@ class Plan:
             seed,
             devices=chance.randint(1, 3),
             rate_hz=chance.choice((5.0, 10.0, 20.0)),
-            duration_s=chance.uniform(0.5, 3.0),
+            duration_s=chance.choice((0.3, 0.5, 0.8, 1.2, 3.0)) * chance.uniform(0.7, 1.0),
             crashes=chance.choice((0, 1, 1, 2, 3)),
             troubles=chance.randint(0, 3),
         )
