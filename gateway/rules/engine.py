@@ -28,6 +28,7 @@ from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
 from gateway.rules.lookups import LOOKUPS_STREAM, Version, decode_version
 from gateway.rules.outputs import RULES_CLIENT, TICKS_STREAM, Output
+from gateway.rules.partition_lanes import PartitionLane, lane_of
 from gateway.rules.patterns.absences import AbsencePlan, on_its_clock
 from gateway.rules.patterns.plans import streams_read, topic_filters, watched_lookup
 from gateway.rules.patterns.watches import begin_again, expect, resume
@@ -76,8 +77,10 @@ class Engine:
         self._versions: dict[str, Version] = {}
         self._new_versions: set[str] = set()
         self._lanes = [
-            Lane(name, specs, self._outbox, self._versions) for name, specs in specs_by_lane.items()
+            lane_of(name, specs, self._outbox, self._versions)
+            for name, specs in specs_by_lane.items()
         ]
+        self._lanes_by_partition = [one for one in self._lanes if isinstance(one, PartitionLane)]
         self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
         self._decoder_of = decoder_of
@@ -353,3 +356,5 @@ class Engine:
                 continue
             lane.step(timeline)
             heappush(awake, (timeline.next_instant(), text, number, timeline))
+        for lane_by_partition in self._lanes_by_partition:
+            lane_by_partition.close_moments()

@@ -23,6 +23,7 @@ from gateway.rules.lookups import Version
 from gateway.rules.plans import EVENT_NAMES, NO_VERSIONS, Layout, RulePlan, event_parts, names_of
 from gateway.rules.rosters import Roster
 from gateway.rules.spec import Expression, RuleSpec, StatefulCall
+from gateway.rules.tides import Tides
 from gateway.rules.timelines import HELD_MAX, Timeline
 from gateway.rules.timers import Wakes
 from gateway.rules.tracks import ConditionTrack, Track
@@ -54,7 +55,7 @@ class Lane:
         self.roster = Roster(spec.state, len(specs), self._abandon)
         self.timelines = self.roster.timelines
         self.ttl_ms = spec.state.ttl_ms
-        self.wakes = Wakes(self.time, self.timelines)
+        self.wakes: Wakes | Tides = Wakes(self.time, self.timelines)
         self.dirty: list[Timeline] = []
         self.accepted = 0  # events, since they were last counted for each rule
         self.expected: Mapping[str, None] | None = None  # None: every key that is seen
@@ -80,7 +81,8 @@ class Lane:
         self.walks, self.trail_ms = time.walks, time.trail_ms
         self.is_single = len(specs) == 1
         self.is_plain = all(plan.is_plain for plan in self.plans)
-        self.is_lone = self.is_single and not (self.is_plain or self.reads_context or self.walks)
+        # Whether `gateway.rules.fast_runs` may take whole runs.
+        self.is_fast = self.is_by_device and not (self.reads_context or self.out_of_order_ms)
 
     def _sort_rules(self) -> None:
         running = [plan for plan in self.plans if not plan.is_stopped]
@@ -106,7 +108,7 @@ class Lane:
             scope["arrival"] = arrival_ms
         timeline = self.timelines.get(device) if self.is_by_device else None
         if timeline is None or arrival_ms - timeline.arrival_ms > self.ttl_ms:
-            timeline = self._find(device, arrival_ms)
+            timeline = self.find(device, arrival_ms)
             if timeline is None:
                 return
         timeline.arrival_ms = arrival_ms
@@ -127,7 +129,7 @@ class Lane:
                 or not timeline.watermark_ms <= time_ms <= TIME_MS_MAX
             ):
                 event = (time_ms, arrival_ms, topic, device, raw, payload)
-                judged_ms = self._time_of(timeline, event)
+                judged_ms = self.time_of(timeline, event)
                 if judged_ms is None:
                     return
                 time_ms = judged_ms
@@ -138,7 +140,7 @@ class Lane:
         if time_ms > timeline.newest_ms:
             timeline.newest_ms = timeline.watermark_ms = time_ms
         if time_ms >= timeline.due_ms:
-            self._fire_until(timeline, time_ms)
+            self.fire_until(timeline, time_ms)
         if self.is_plain and timeline.is_settled and values[self.plain_values] == timeline.values:
             return
         self._take(timeline, (time_ms, arrival_ms, topic, device, raw, payload), values)
@@ -169,7 +171,7 @@ class Lane:
             self._fire(timeline, track)
             timeline.due_ms = timeline.next_timer()[0][0]
 
-    def _find(self, device: str, arrival_ms: int) -> Timeline | None:
+    def find(self, device: str, arrival_ms: int) -> Timeline | None:
         """The timeline of the event in the scope; None when it has no key."""
         key = (device, device) if self.keys.is_device else self.keys.read(self.scope)
         if key is not None:
@@ -180,7 +182,7 @@ class Lane:
             plan.counters.without_key += 1
         return None
 
-    def _time_of(self, timeline: Timeline, event: Event) -> int | None:
+    def time_of(self, timeline: Timeline, event: Event) -> int | None:
         """The time that an event counts for; None when it is late or early and turned away.
 
         In the event's own place stands what its rules read as its time.
@@ -219,7 +221,7 @@ class Lane:
                 ):
                     done.append(plan)
             except FAULTS as fault:
-                self._stop(plan, fault)
+                self.note_fault(plan, fault)
             track.is_dirty = True
         timeline.due_ms = timeline.earliest_due()
         self.wakes.queue(timeline)
@@ -244,18 +246,18 @@ class Lane:
             scope["key"] = timeline.key
             scope["ts"] = event[0]
         if self.plain:
-            self._take_plain(timeline, event, values)
+            self.take_plain(timeline, event, values)
         for plan in self.stepped:
             track = timeline.tracks[plan.index] or self.begin(timeline, plan)
             try:
                 track.advance(event, values, scope, self.outbox)
             except FAULTS as fault:
-                self._stop(plan, fault)
+                self.note_fault(plan, fault)
             track.is_dirty = True
             if track.due_ms < timeline.due_ms or self.is_single:
                 timeline.due_ms = track.due_ms
 
-    def _take_plain(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
+    def take_plain(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
         own = values[self.plain_values]
         if own == timeline.values and timeline.is_settled:
             return
@@ -271,7 +273,7 @@ class Lane:
                 if not track.take_plain(event, values, place, self.outbox):
                     timeline.is_settled = False
             except FAULTS as fault:
-                self._stop(plan, fault)
+                self.note_fault(plan, fault)
             track.is_dirty = True
             timeline.due_ms = min(timeline.due_ms, track.due_ms)
 
@@ -286,10 +288,9 @@ class Lane:
         plan.is_stopped = True
         self._sort_rules()
 
-    def _stop(self, plan: RulePlan, fault: Exception) -> None:
+    def note_fault(self, plan: RulePlan, fault: Exception) -> None:
         """Stop a rule that has failed inside the engine, and say so by an alarm."""
         self.stop(plan)
-        self.is_lone = False
         self.outbox.report_error(plan, fault)
 
     def _stop_faulty(self, scope: ScopeMap) -> tuple[Value, ...]:
@@ -298,7 +299,7 @@ class Lane:
             try:
                 fuse(Layout(None, [plan]).compiled())(scope)
             except FAULTS as fault:
-                self._stop(plan, fault)
+                self.note_fault(plan, fault)
         self._sort_rules()
         return self.fused(scope)
 
@@ -315,7 +316,7 @@ class Lane:
             self.step(timeline)
         self.wakes.queue(timeline)
 
-    def _fire_until(self, timeline: Timeline, time_ms: int) -> None:
+    def fire_until(self, timeline: Timeline, time_ms: int) -> None:
         timeline.due_ms = timeline.earliest_due()
         if timeline.due_ms > time_ms:
             return
@@ -330,7 +331,11 @@ class Lane:
         try:
             track.fire(self.outbox)
         except FAULTS as fault:
-            self._stop(track.plan, fault)
+            self.note_fault(track.plan, fault)
+
+    def watermark_of(self, timeline: Timeline) -> int:
+        """How far the time of a key has come."""
+        return timeline.watermark_ms
 
     def _abandon(self, timeline: Timeline) -> None:
         """Clear the alarms of a key that is forgotten, and never use their numbers again."""

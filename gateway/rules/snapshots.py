@@ -1,8 +1,9 @@
 """The engine's state as entries of a keyed table, one for each key that has changed, and back.
 
 Names of entries: `engine`; `counters`; `lane/<digest>/<key>`, a key's progress in time, shared by
-the rules of a lane; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what else
-one rule remembers of the key. Those names and the layout of the values are stored: they change
+the rules of a lane; `tide/<digest>/<partition>/<stream>`, how far a partition has come, for rules
+on the time of partitions; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what
+else one rule remembers of the key. Those names and the layout of the values are stored: they change
 only with `VERSION`.
 """
 
@@ -20,6 +21,13 @@ from gateway.rules.desk_snapshots import ALARM, DESK, DeskRestoration
 from gateway.rules.lanes import Lane
 from gateway.rules.lookups import Version
 from gateway.rules.pages import Pages
+from gateway.rules.partition_lanes import (
+    moved_tides,
+    reach_of,
+    restore_reach,
+    restore_tide,
+    settle_tides,
+)
 from gateway.rules.payloads import decode_payload
 from gateway.rules.tallies import COUNTERS, restore_counters
 from gateway.rules.timelines import Timeline
@@ -28,6 +36,7 @@ from gateway.rules.tracks import NO_PAGES, Track
 VERSION = 1
 ENGINE = "engine"
 LANE = "lane"
+TIDE = "tide"
 PAGE = "page"
 RULE = "rule"
 LOOKUP = "lookup"
@@ -43,6 +52,7 @@ def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> Iterator[Entry]:
     """What has changed since the last snapshot."""
     for lane in lanes:
         yield from _snapshot_lane(lane)
+        yield from _snapshot_tides(lane)
     rules = {
         plan.spec.id: [plan.spec.source_hash, plan.n_floor, plan.is_stopped]
         for lane in lanes
@@ -102,21 +112,25 @@ class Restoration:
             elif kind in (ALARM, DESK):
                 self._desk.take(kind, owner, text, fields[1:])
             else:
-                self._take_state(kind, rest, fields[1:])
+                self._take_state(name, kind, rest, fields[1:])
 
-    def _take_state(self, kind: str, rest: str, fields: list[Any]) -> None:
+    def _take_state(self, name: str, kind: str, rest: str, fields: list[Any]) -> None:
         if kind == LOOKUP:
             self.versions[rest] = Version(rest, *fields)
             return
         owner, _, text = rest.partition("/")
         if kind == RULE and owner in self._plans:
             self._take_track(owner, text, fields)
+        elif kind == TIDE:
+            self._take_tide(name, owner, text, fields[0])
 
     def finish(self) -> list[str]:
         """The names of entries that nobody needs any more."""
         for (rule, text), pages in self._pages.items():
             self._stale += [page_name(rule, page_no, text) for page_no in pages]
         self._pages.clear()
+        for lane in self._lanes.values():
+            settle_tides(lane)
         plans = [plan for _, plan in self._plans.values()]
         self._desk.finish({plan.spec.id for plan in plans if plan.is_stopped})
         return self._stale
@@ -136,7 +150,7 @@ class Restoration:
         if lane is None:
             self._stale.append(name)
             return
-        key, (watermark_ms, newest_ms, arrival_ms), held = fields
+        key, (watermark_ms, newest_ms, arrival_ms), held, *reach = fields
         timeline = lane.roster.add(key, text, arrival_ms)
         timeline.watermark_ms, timeline.newest_ms = watermark_ms, newest_ms
         timeline.held = [
@@ -144,7 +158,16 @@ class Restoration:
             for number, event in enumerate(held)
         ]
         timeline.held_no = len(held)
+        restore_reach(lane, timeline, *(reach or [()]))
         lane.wakes.queue(timeline)
+
+    def _take_tide(self, name: str, digest: str, text: str, progress: list[int]) -> None:
+        lane = self._lanes.get(digest)
+        if lane is None:
+            self._stale.append(name)
+            return
+        number, _, stream = text.partition("/")
+        restore_tide(lane, (stream, int(number)), progress)
 
     def _take_track(self, rule: str, text: str, fields: list[Any]) -> None:
         lane, plan = self._plans[rule]
@@ -184,12 +207,19 @@ def _snapshot_lane(lane: Lane) -> Iterator[Entry]:
         timeline.is_dirty = False
         if lane.timelines.get(timeline.text) is not timeline:
             continue  # it was forgotten since
-        yield f"{LANE}/{digest}/{timeline.text}", _pack_timeline(timeline)
+        yield f"{LANE}/{digest}/{timeline.text}", _pack_timeline(lane, timeline)
         for track in timeline.tracks:
             if track is not None and track.is_dirty:
                 track.is_dirty = False
                 yield from _snapshot_track(track)
     lane.dirty.clear()
+
+
+def _snapshot_tides(lane: Lane) -> Iterator[Entry]:
+    for tide in moved_tides(lane):
+        stream, number = tide.name
+        progress = [tide.newest_ms, tide.arrival_ms, tide.watermark_ms]
+        yield f"{TIDE}/{digest_of(lane)}/{number}/{stream}", msgpack.encode([VERSION, progress])
 
 
 def _snapshot_track(track: Track) -> Iterator[Entry]:
@@ -212,7 +242,8 @@ def _forget_track(track: Track) -> Iterator[Entry]:
         yield page_name(rule, page_no, text), None
 
 
-def _pack_timeline(timeline: Timeline) -> bytes:
+def _pack_timeline(lane: Lane, timeline: Timeline) -> bytes:
     held = [event[:-1] for _, _, event in sorted(timeline.held, key=lambda item: item[:2])]
     progress = [timeline.watermark_ms, timeline.newest_ms, timeline.arrival_ms]
-    return msgpack.encode([VERSION, timeline.key, progress, held])
+    reach = reach_of(lane, timeline)
+    return msgpack.encode([VERSION, timeline.key, progress, held, *([reach] if reach else [])])

@@ -32,6 +32,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "time.late_policy.drop",
         "time.late_policy.adjust",
         "time.idle",
+        "time.watermark.partition",
         "state.ttl",
         "state.max_keys",
         "state.max_samples",

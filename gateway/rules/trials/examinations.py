@@ -76,7 +76,7 @@ class Examination:
 
 def _progress(lane: Lane, timeline: Timeline) -> dict[str, Any]:
     return {
-        "watermark": spell_time(timeline.watermark_ms),
+        "watermark": spell_time(lane.watermark_of(timeline)),
         "newest_event": spell_time(timeline.newest_ms),
         "last_arrival": spell_time(timeline.arrival_ms),
         "held_events": len(timeline.held),
