@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.errors import MalformedPacket, ProtocolError
 from gateway.mqtt.framing import Buffer, Frame, encode_plain_frame
-from gateway.mqtt.packet_types import PacketType, ProtocolVersion, Sender
+from gateway.mqtt.packet_types import V3_1, PacketType, ProtocolVersion, Sender
 from gateway.mqtt.packets import Connack, Connect, Will
 from gateway.mqtt.primitives import (
     FieldReader,
@@ -37,10 +37,7 @@ from gateway.mqtt.reason_codes import (
 from gateway.mqtt.topics import check_topic_name
 
 PROTOCOL_NAME = "MQTT"
-# MQTT 3.1, of before OASIS, which old devices still speak. It differs from 3.1.1 in three places:
-# this name, an empty client identifier is never allowed, and CONNACK has no Session Present.
 PROTOCOL_NAME_V3_1 = "MQIsdp"
-PROTOCOL_LEVEL_V3_1 = 3
 
 RESERVED_FLAG = 0x01
 CLEAN_START_FLAG = 0x02
@@ -137,7 +134,7 @@ def _check_unnamed(header: ConnectHeader, *, clean_start: bool) -> None:
 def _take_header(reader: FieldReader) -> ConnectHeader:
     name = reader.string("protocol name")
     number = reader.byte("protocol version")
-    is_v3_1 = (name, number) == (PROTOCOL_NAME_V3_1, PROTOCOL_LEVEL_V3_1)
+    is_v3_1 = (name, number) == (PROTOCOL_NAME_V3_1, V3_1)
     is_ours = name == PROTOCOL_NAME and number in (ProtocolVersion.V3_1_1, ProtocolVersion.V5)
     if not is_v3_1 and not is_ours:
         # [MQTT5-3.1.2-1] [MQTT5-3.1.2-2] [MQTT311-3.1.2-1] [MQTT311-3.1.2-2]
@@ -205,7 +202,7 @@ def encode_connect(packet: Connect, version: int) -> bytes:
     is_v5 = packet.version is ProtocolVersion.V5
     parts = [
         encode_string(PROTOCOL_NAME_V3_1 if packet.is_v3_1 else PROTOCOL_NAME),
-        encode_byte(PROTOCOL_LEVEL_V3_1 if packet.is_v3_1 else packet.version),
+        encode_byte(packet.level),
         encode_byte(flags),
         encode_two_byte_integer(packet.keep_alive_s),
         encode_property_section(packet.properties, Carrier.CONNECT) if is_v5 else b"",

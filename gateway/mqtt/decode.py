@@ -100,7 +100,7 @@ def decode_packet(
     maximum_packet_size: int,
     sender: Sender = Sender.CLIENT,
 ) -> tuple[ClientPacket | ServerPacket, int] | None:
-    """Read one packet of a connection that has begun, in the version that its CONNECT chose.
+    """Read one packet of a connection that has begun, in the version (level) of its CONNECT.
 
     Returns the packet and where the next one begins, or None while it has not arrived whole. What
     is wrong with the fixed header is said before the body has arrived.
@@ -126,4 +126,4 @@ def decode_packet(
         return None
     if version == ProtocolVersion.V5:
         frame.check_length_is_shortest()
-    return DECODERS[packet_type](frame, version, sender), frame.end
+    return DECODERS[packet_type](frame, max(version, ProtocolVersion.V3_1_1), sender), frame.end

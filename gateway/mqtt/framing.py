@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gateway.errors import MalformedPacket, ProtocolError
-from gateway.mqtt.packet_types import PacketType, ProtocolVersion, Sender
+from gateway.mqtt.packet_types import V3_1, PacketType, ProtocolVersion, Sender
 from gateway.mqtt.primitives import (
     FieldReader,
     check_is_shortest,
@@ -53,6 +53,13 @@ _TYPES_BY_FIRST_BYTE = {
     }
     for end, allowed in PACKETS_ALLOWED.items()
 }
+# There, what is sent again has the DUP flag, whatever it is.
+_TYPES_BY_FIRST_BYTE[V3_1, Sender.CLIENT] = _TYPES_BY_FIRST_BYTE[
+    ProtocolVersion.V3_1_1, Sender.CLIENT
+] | {
+    packet_type << TYPE_SHIFT | 0b1010: packet_type
+    for packet_type in (PacketType.PUBREL, PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE)
+}
 
 
 class Frame(NamedTuple):
@@ -88,7 +95,7 @@ def packet_type_at(buffer: Buffer, start: int, version: int, sender: Sender) -> 
     packet_type = _TYPES_BY_FIRST_BYTE[version, sender].get(first)
     if packet_type is None:
         number = first >> TYPE_SHIFT
-        if number not in PACKETS_ALLOWED[version, sender]:
+        if number not in PACKETS_ALLOWED[max(version, ProtocolVersion.V3_1_1), sender]:
             raise ProtocolError(f"a {sender} must not send packet type {number}")
         raise MalformedPacket(
             f"{PacketType(number).name} has the reserved bits {first & FLAGS_MASK:04b}"

@@ -15,6 +15,11 @@ class ProtocolVersion(IntEnum):
     V5 = 5
 
 
+# MQTT 3.1, of before OASIS, which old devices still speak: 3.1.1 but for its name in CONNECT, an
+# empty client identifier that is never allowed, no Session Present, and more packets with DUP.
+V3_1 = 3
+
+
 class Sender(StrEnum):
     """Which end sent a packet; some packets, properties and reason codes belong to one of them."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.mqtt.packet_types import ProtocolVersion
+from gateway.mqtt.packet_types import V3_1, ProtocolVersion
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reason_codes import ReasonCode
 
@@ -40,6 +40,11 @@ class Connect:
     will: Will | None = None
     properties: Properties = NO_PROPERTIES
     is_v3_1: bool = False
+
+    @property
+    def level(self) -> int:
+        """The protocol level, as CONNECT carries it."""
+        return V3_1 if self.is_v3_1 else self.version
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         self.is_paused = False
         self.is_throttled = False
         self.unanswered_since_ms: int | None = None
-        self._submitted = 0
+        self._submitted = self._level = 0
         self._is_behind = False
         self.host = ""
         self._counters = hub.counters
@@ -230,8 +230,7 @@ class Connection(asyncio.Protocol):
     def _waits_for_own(self) -> bool:
         """Whether what the client published before a SUBSCRIBE is still on its way to the log.
 
-        What it has just published to be retained then comes as a retained message, not as a live
-        one a moment later.
+        What it has just retained then comes as a retained message, and not live a moment later.
         """
         self._is_behind = self._hub.ingest.fences.holds(self._submitted, self._take_kept)
         return self._is_behind
@@ -247,8 +246,10 @@ class Connection(asyncio.Protocol):
         """The general path: any packet, checked in full."""
         size_max = self._hub.options.session.packet_bytes_max
         if self.session.phase is Phase.AWAITING_CONNECT:
-            return decode_connect(data, at, size_max)
-        return decode_packet(data, at, self.session.version, size_max)
+            found = decode_connect(data, at, size_max)
+            self._level = 0 if found is None else found[0].level
+            return found
+        return decode_packet(data, at, self._level, size_max)
 
     def _take_publishes(self, data: bytes, at: int) -> int:
         columns = PublishColumns()

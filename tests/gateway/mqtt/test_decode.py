@@ -12,12 +12,16 @@ from gateway.mqtt import (
     ProtocolVersion,
     Puback,
     Publish,
+    Pubrel,
     Sender,
+    Subscribe,
+    Unsubscribe,
     decode_connect,
     decode_packet,
     encode_packet,
 )
 from gateway.mqtt.decode import DECODERS
+from gateway.mqtt.packet_types import V3_1
 from tests.wire.vectors import load_vectors
 
 NO_LIMIT = 1 << 29
@@ -140,3 +144,23 @@ def test_every_packet_but_connect_has_a_decoder():
 
 def test_nothing_is_no_first_packet_yet():
     assert decode_connect(b"", 0, NO_LIMIT) is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "packet_type"),
+    [
+        (b"\x6a\x02\x00\x01", Pubrel),
+        (b"\x8a\x06\x00\x01\x00\x01a\x00", Subscribe),
+        (b"\xaa\x05\x00\x01\x00\x01a", Unsubscribe),
+    ],
+)
+def test_what_mqtt_3_1_sends_again_has_the_dup_flag(wire, packet_type):
+    packet, end = decode_packet(wire, 0, V3_1, 1 << 20)
+    assert (type(packet), end) == (packet_type, len(wire))
+    with pytest.raises(MalformedPacket, match="reserved bits 1010"):
+        decode_packet(wire, 0, ProtocolVersion.V3_1_1, 1 << 20)
+
+
+def test_mqtt_3_1_has_no_packet_of_its_own():
+    with pytest.raises(ProtocolError, match="packet type 15"):
+        decode_packet(b"\xf0\x00", 0, V3_1, 1 << 20)
