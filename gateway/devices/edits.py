@@ -39,7 +39,9 @@ class Edit(NamedTuple):
 
     def differences(self) -> dict[str, list[Any]]:
         """Each field that has changed: what it was, and what it is."""
-        before, after = _shown(self.before), _shown(self.after)
+        is_change = self.before is not None and self.after is not None
+        before = _shown(self.before, is_whole=is_change)
+        after = _shown(self.after, is_whole=is_change)
         names = [name for name in {**before, **after} if name not in SILENT]
         pairs = {name: [before.get(name), after.get(name)] for name in names}
         changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -48,14 +50,14 @@ class Edit(NamedTuple):
         return changed
 
 
-def _shown(entry: msgspec.Struct | None) -> Mapping[str, Any]:
-    """The fields of an entry that are not at their defaults."""
+def _shown(entry: msgspec.Struct | None, *, is_whole: bool) -> Mapping[str, Any]:
+    """The fields of an entry, all or those that are not at their defaults."""
     if entry is None:
         return {}
     fields = {
         one.name: getattr(entry, one.name)
         for one in msgspec.structs.fields(entry)
-        if getattr(entry, one.name) != _default_of(one)
+        if is_whole or getattr(entry, one.name) != _default_of(one)
     }
     return {name: _plain(value) for name, value in fields.items()}
 

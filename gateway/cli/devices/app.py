@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli.devices import command, decode, registering, transfer, twin
+from gateway.cli.devices import command, decode, enrolling, registering, token, transfer, twin
 
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(registering.add)
@@ -27,6 +27,8 @@ app.command("decode")(decode.decode)
 app.command("check")(decode.check)
 app.command("import")(transfer.import_devices)
 app.command("export")(transfer.export_devices)
+app.add_typer(enrolling.app, name="enrol")
+app.command("token")(token.token)
 
 
 @app.callback()

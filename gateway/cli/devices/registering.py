@@ -13,6 +13,8 @@ import msgspec
 import orjson
 import typer
 
+from gateway.cli.devices.asking import NoGateway, ask_gateway
+from gateway.cli.devices.quota_options import QUOTAS, parts_of, quota_of
 from gateway.cli.devices.registry_access import (
     CONFIG,
     DATA,
@@ -32,12 +34,14 @@ from gateway.devices import (
     DEVICE_ROLE,
     DEVICES_TABLE,
     ENTROPY_BYTES,
+    NO_QUOTA,
     STATUSES,
     Device,
     key_of,
     new_key,
     rotated,
 )
+from gateway.errors import StoreError
 from gateway.store import Change
 
 BAD_USAGE = 2
@@ -51,6 +55,8 @@ def add(
     profile: str = typer.Option("", help="Which profile the device has."),
     role: str = typer.Option(DEVICE_ROLE, help="device, operator, reader, or one of yours."),
     tag: list[str] = TAGS,
+    quota: list[str] = QUOTAS,
+    group: str = typer.Option("", help="An enrolment group by tokens or an authority; no key."),
     certificate: bool = typer.Option(
         False, "--certificate", help="It shows a client certificate; no key is made."
     ),
@@ -62,7 +68,7 @@ def add(
     json: bool = typer.Option(False, "--json", help="Print a JSON object."),
 ) -> None:
     """Register a device and print its key, which is shown this once."""
-    has_key = not (certificate or password)
+    has_key = not (certificate or password or group)
     secret = new_key(secrets.token_bytes(ENTROPY_BYTES)) if has_key else ""
     made = Device(
         device,
@@ -72,6 +78,8 @@ def add(
         keys=(key_of(secret, SystemClock().now_ms()),) if secret else (),
         password=ask_password() if password else "",
         has_certificate=certificate,
+        group=group,
+        quota=quota_of(quota, NO_QUOTA),
     )
     data_dir = log_dir_of(data, config)
     is_first = asyncio.run(_add(RegistryDesk(data_dir), made))
@@ -121,6 +129,7 @@ def list_devices(
     pattern: str = typer.Argument("*", help="Which ids, such as 'pump-*'."),
     status: str = typer.Option("", help=f"Only those that are {', '.join(STATUSES)}."),
     profile: str = typer.Option("", help="Only those with this profile."),
+    group: str = typer.Option("", help="Only those of this enrolment group."),
     tag: list[str] = TAGS,
     data: Path | None = DATA,
     config: Path | None = CONFIG,
@@ -135,6 +144,7 @@ def list_devices(
             fnmatchcase(device.id, pattern)
             and status in ("", device.status)
             and profile in ("", device.profile)
+            and group in ("", device.group)
             and wanted <= device.tags.items()
         ):
             print(orjson.dumps(shown(device)).decode() if json else line_of(device))
@@ -144,8 +154,9 @@ def show(
     device: str = ID, data: Path | None = DATA, config: Path | None = CONFIG, json: bool = JSON
 ) -> None:
     """Show one device: everything but its secrets, which nobody keeps."""
-    found = find(asyncio.run(read_registry(log_dir_of(data, config))), device)
-    content = shown(found)
+    data_dir = log_dir_of(data, config)
+    found = find(asyncio.run(read_registry(data_dir)), device)
+    content = shown(found) | {"usage": asyncio.run(usage_of(data_dir, device))}
     if json:
         print(orjson.dumps(content).decode())
         return
@@ -164,7 +175,8 @@ def rotate(
     key = key_of(secret, SystemClock().now_ms())
 
     def edit(before: Device) -> Device:
-        return msgspec.structs.replace(before, keys=rotated(before.keys, key))
+        # Whoever has a key by hand has no need of the group any more.
+        return msgspec.structs.replace(before, keys=rotated(before.keys, key), is_unused=False)
 
     after = _edit(data, config, device, edit)
     if json:
@@ -213,6 +225,8 @@ def change(
     tag: list[str] = typer.Option(
         [], "--tag", help="A tag to set, as name=text; 'name=' removes it."
     ),
+    quota: list[str] = QUOTAS,
+    group: str | None = typer.Option(None, help="Its enrolment group from now on."),
     data: Path | None = DATA,
     config: Path | None = CONFIG,
 ) -> None:
@@ -226,6 +240,8 @@ def change(
             profile=before.profile if profile is None else profile,
             role=before.role if role is None else role,
             tags=tags,
+            quota=quota_of(quota, before.quota),
+            group=before.group if group is None else group,
         )
 
     print(line_of(_edit(data, config, device, edit)))
@@ -258,10 +274,21 @@ def shown(device: Device) -> dict[str, Any]:
         "keys": [{"name": key.name, "created": iso_time(key.created_ms)} for key in device.keys],
         "password": bool(device.password),
         "certificate": device.has_certificate,
+        "group": device.group,
+        "unused": device.is_unused,
+        "quota": parts_of(device.quota),
         "generation": device.generation,
         "created": iso_time(device.created_ms),
         "changed": iso_time(device.changed_ms),
     }
+
+
+async def usage_of(data_dir: Path, device: str) -> dict[str, Any] | None:
+    """What a device uses of its quota at present; None where no gateway runs."""
+    try:
+        return dict(await ask_gateway(data_dir, "device-usage", device))
+    except (NoGateway, StoreError):
+        return None
 
 
 def text_of(value: Any) -> str:
@@ -269,10 +296,13 @@ def text_of(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={text}" for name, text in value.items()) or "-"
     if isinstance(value, list):
-        return ", ".join(f"{one['name']} ({one['created']})" for one in value) or "-"
+        names = [
+            one if isinstance(one, str) else f"{one['name']} ({one['created']})" for one in value
+        ]
+        return ", ".join(names) or "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value) or "-"
+    return "-" if value in (None, "") else str(value)
 
 
 def line_of(device: Device) -> str:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
+from gateway.cli.devices.quota_options import FIELDS, parts_of, quota_with
 from gateway.devices import (
     DEVICE_ROLE,
+    NO_QUOTA,
     STATUSES,
     Device,
     DeviceInvalid,
@@ -24,8 +26,10 @@ from gateway.errors import Complaint
 TAG_PREFIX = "tag:"
 HASHES = ("key_sha256", "key2_sha256")
 HASH_BYTES = 32
-TEXTS = ("status", "role", "profile", "password_argon2")
-COLUMNS = ("device", *TEXTS[:3], "certificate", *HASHES, "password_argon2")
+QUOTA_PREFIX = "quota_"
+QUOTAS = tuple(f"{QUOTA_PREFIX}{name}" for name in FIELDS)
+TEXTS = ("status", "role", "profile", "group", "password_argon2")
+COLUMNS = ("device", *TEXTS[:4], "certificate", *HASHES, "password_argon2", "unused", *QUOTAS)
 KNOWN = frozenset({*COLUMNS, "key", "tags"})
 YES, NO = ("yes", "true", "1"), ("no", "false", "0", "")
 
@@ -88,7 +92,10 @@ def device_of(row: Row, now_ms: int) -> Device:
         role=texts.get("role", DEVICE_ROLE),
         profile=texts.get("profile", ""),
         password=texts.get("password_argon2", ""),
-        has_certificate=is_yes(fields.get("certificate", "")),
+        has_certificate=is_yes("certificate", fields),
+        group=texts.get("group", ""),
+        is_unused=is_yes("unused", fields),
+        quota=quota_with(quota_parts(fields), NO_QUOTA),
     )
     check_device(device)
     return device
@@ -99,17 +106,27 @@ def is_known(name: str) -> bool:
     return name in KNOWN or name.startswith(TAG_PREFIX)
 
 
-def is_yes(value: Any) -> bool:
+def quota_parts(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a quota that a row names."""
+    return {
+        name.removeprefix(QUOTA_PREFIX): str(fields[name])
+        for name in QUOTAS
+        if fields.get(name) not in (None, "")
+    }
+
+
+def is_yes(name: str, fields: Mapping[str, Any]) -> bool:
     """Read a flag.
 
     Raises:
         DeviceInvalid: it is none.
     """
+    value = fields.get(name, "")
     if isinstance(value, bool):
         return value
     text = str(value or "").lower()
     if text not in YES + NO:
-        raise DeviceInvalid(f"certificate '{text}' is not yes or no")
+        raise DeviceInvalid(f"{name} '{text}' is not yes or no")
     return text in YES
 
 
@@ -152,6 +169,9 @@ def row_of(device: Device) -> dict[str, Any]:
         "profile": device.profile,
         "certificate": device.has_certificate,
         "tags": device.tags,
+        **({"group": device.group} if device.group else {}),
+        **({"unused": True} if device.is_unused else {}),
+        **{f"{QUOTA_PREFIX}{name}": value for name, value in parts_of(device.quota).items()},
         **hashes,
         **({"password_argon2": device.password} if device.password else {}),
     }
@@ -168,12 +188,13 @@ def write_csv(devices: Iterable[Device]) -> str:
     for row in rows:
         tags = {f"{TAG_PREFIX}{name}": text for name, text in row.pop("tags").items()}
         row["certificate"] = "yes" if row["certificate"] else "no"
+        row["unused"] = "yes" if row.get("unused") else ""
         writer.writerow({**row, **tags})
     return output.getvalue()
 
 
 def merged(before: Device | None, device: Device) -> Device:
-    """An entry as an update leaves it: what the row does not say of credentials stays."""
+    """An entry as an update leaves it: what the row does not say of credentials or quotas stays."""
     if before is None:
         return device
     return msgspec.structs.replace(
@@ -181,6 +202,9 @@ def merged(before: Device | None, device: Device) -> Device:
         keys=device.keys or before.keys,
         password=device.password or before.password,
         has_certificate=device.has_certificate or before.has_certificate,
+        group=device.group or before.group,
+        is_unused=device.is_unused or (before.is_unused and not device.has_credentials),
+        quota=device.quota.over(before.quota),
     )
 
 

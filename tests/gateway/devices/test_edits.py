@@ -25,7 +25,7 @@ def test_a_change_tells_what_was_and_what_is():
     after = msgspec.structs.replace(
         PUMP, status="disabled", generation=2, changed_ms=9, password="other"
     )
-    assert changes(PUMP, after) == {"status": [None, "disabled"], "password": [True, True]}
+    assert changes(PUMP, after) == {"status": ["active", "disabled"], "password": [True, True]}
     assert changes(PUMP, PUMP) == {}
 
 

@@ -128,3 +128,16 @@ async def test_beside_a_running_gateway_the_change_is_made_there(tmp_path):
     (change,) = heard
     device = decode_device(change.value)
     assert matching_key(device.keys, json.loads(printed)["key"].encode()) is not None
+
+
+def test_a_quota_and_a_group_are_part_of_an_entry(tmp_path):
+    run(tmp_path, "add", "t-1", "--group", "fleet", "--quota", "messages=5")
+    found = show(tmp_path, "t-1")
+    assert (found["group"], found["quota"], found["keys"]) == ("fleet", {"messages": 5}, [])
+    assert found["usage"] is None
+    run(tmp_path, "change", "t-1", "--quota", "messages=", "--quota", "connections=2")
+    assert show(tmp_path, "t-1")["quota"] == {"connections": 2}
+    assert ids(tmp_path, "--group", "fleet") == ["t-1"]
+    assert ids(tmp_path, "--group", "other") == []
+    run(tmp_path, "change", "t-1", "--group", "")
+    assert show(tmp_path, "t-1")["group"] == ""

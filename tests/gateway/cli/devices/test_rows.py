@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.cli.devices.rows import Row, device_of, merged, read_rows, row_of, write_csv
-from gateway.devices import Device, DeviceInvalid, Key
+from gateway.devices import Device, DeviceInvalid, DeviceQuota, Key
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=10)
 KEYS = st.binary(min_size=32, max_size=32).map(lambda own: Key(own, 5))
@@ -77,3 +79,28 @@ def test_an_update_leaves_credentials_that_it_does_not_name():
     after = merged(before, Device("a", profile="x"))
     assert (after.profile, after.keys, after.password) == ("x", before.keys, "h")
     assert merged(None, Device("a")) == Device("a")
+
+
+def test_groups_and_quotas_are_rows_there_and_back():
+    device = Device(
+        "p",
+        group="line",
+        is_unused=True,
+        quota=DeviceQuota(5, 2_048, 3, "refuse"),
+    )
+    for text in (json.dumps(row_of(device)), write_csv([device])):
+        (row,) = read_rows(text, "x")
+        assert device_of(row, 0) == device
+    (row,) = read_rows("device,quota_messages\np,-1\n", "x")
+    with pytest.raises(DeviceInvalid, match="quota messages '-1'"):
+        device_of(row, 0)
+    (row,) = read_rows("device,unused\np,perhaps\n", "x")
+    with pytest.raises(DeviceInvalid, match="unused 'perhaps' is not yes or no"):
+        device_of(row, 0)
+
+
+def test_an_update_keeps_group_and_quota_and_ends_what_a_group_gives_away():
+    before = Device("p", group="line", is_unused=True, quota=DeviceQuota(5))
+    after = merged(before, Device("p", quota=DeviceQuota(bytes_per_s=7)))
+    assert (after.group, after.is_unused, after.quota) == ("line", True, DeviceQuota(5, 7))
+    assert not merged(before, Device("p", has_certificate=True)).is_unused
