@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import typer
 
-from gateway.cli.devices import command, decode, enrolling, registering, token, transfer, twin
+from gateway.cli.devices import (
+    command,
+    decode,
+    enrolling,
+    jobs,
+    ota,
+    registering,
+    token,
+    transfer,
+    twin,
+)
 
 app = typer.Typer(no_args_is_help=True)
 app.command("add")(registering.add)
@@ -23,6 +33,8 @@ app.command("enable")(registering.enable)
 app.command("remove")(registering.remove)
 app.command("twin")(twin.twin)
 app.command("command")(command.command)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(ota.app, name="ota")
 app.command("decode")(decode.decode)
 app.command("check")(decode.check)
 app.command("import")(transfer.import_devices)

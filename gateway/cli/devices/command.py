@@ -38,9 +38,7 @@ ID = typer.Argument(help="Id of the device.")
 
 def command(
     device: str = ID,
-    name: str = typer.Argument(
-        "", help="What it is to do; without it, its commands are listed."
-    ),
+    name: str = typer.Argument("", help="What it is to do; without it, its commands are listed."),
     payload: str = typer.Option("null", help="What goes with it, as JSON."),
     timeout: str = typer.Option("30s", help="How long the device may take for its answer."),
     ttl: str = typer.Option(
@@ -68,7 +66,7 @@ def command(
         for one in asyncio.run(_list(data_dir, device)):
             _print(shown_command(one), as_json=json)
     else:
-        wanted = _wanted(name, payload, timeout, ttl, deliveries)
+        wanted = wanted_of(name, payload, timeout, ttl, deliveries)
         request = "command.await" if wait else "command.send"
         own_id = command_id or secrets.token_hex(ID_BYTES)
         found = asyncio.run(ask_gateway(data_dir, request, device, own_id, wanted, who()))
@@ -77,7 +75,7 @@ def command(
             raise typer.Exit(FAILED)
 
 
-def _wanted(name: str, payload: str, timeout: str, ttl: str, deliveries: int) -> bytes:
+def wanted_of(name: str, payload: str, timeout: str, ttl: str, deliveries: int) -> bytes:
     """What the gateway is asked for; bad options end the command."""
     try:
         content = orjson.loads(payload)

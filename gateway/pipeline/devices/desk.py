@@ -16,13 +16,18 @@ from gateway.devices import (
     TWIN,
     Command,
     DeviceInvalid,
+    Job,
+    JobWish,
     decode_device,
     read_object,
     read_wanted,
+    read_wish,
     shown_command,
+    shown_job,
 )
-from gateway.errors import StoreError, StoreUnavailable
+from gateway.errors import ChangeRefused, PenstockError, StoreError, StoreUnavailable
 from gateway.pipeline.devices.commands import CommandService, new_command
+from gateway.pipeline.devices.jobs import JobRunner
 from gateway.pipeline.devices.loop import Around, ServiceLoop
 from gateway.pipeline.devices.turns import GATEWAY_CLIENT, RETRY_S, Turn
 from gateway.pipeline.devices.twins import TAGS_TABLE, TwinService, shown_twin
@@ -42,6 +47,14 @@ class DeviceDesk:
         self.twins = ServiceLoop(self._twin_service, around)
         self._command_service = CommandService(around.is_heard)
         self.commands = ServiceLoop(self._command_service, around)
+        self._jobs = JobRunner(
+            around.store,
+            around.clock.now_ms,
+            {
+                "set": (self.twins, self._set_for_job),
+                "command": (self.commands, self._send_for_job),
+            },
+        )
         self._registered: dict[str, bytes | None] = {}
         self._called = asyncio.Event()
         self.requests: Mapping[str, Request] = {
@@ -49,6 +62,8 @@ class DeviceDesk:
             "command.send": self.send_command,
             "command.await": self.await_command,
             "command.cancel": self.cancel_command,
+            "job.start": self.start_job,
+            "job.cancel": self.cancel_job,
         }
 
     @property
@@ -62,6 +77,7 @@ class DeviceDesk:
         return [
             *(asyncio.create_task(loop.run(), name=loop.service.group) for loop in loops),
             asyncio.create_task(self._follow_registry(), name="device registry"),
+            asyncio.create_task(self._jobs.run(), name="device jobs"),
         ]
 
     async def set_twin(
@@ -122,6 +138,32 @@ class DeviceDesk:
 
         return shown_command(await self.commands.ask(act))
 
+    # -- jobs
+
+    async def start_job(self, wish: bytes) -> dict[str, Any]:
+        """Do something to many devices; returns the job as it begins.
+
+        Raises:
+            ChangeRefused: it can't be so, or too many jobs are running.
+        """
+        return await _shown(lambda: self._jobs.start(read_wish(wish)))
+
+    async def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Let a job do nothing more.
+
+        Raises:
+            ChangeRefused: there is none, or it has ended.
+        """
+        return await _shown(lambda: self._jobs.cancel(job_id))
+
+    async def _set_for_job(self, device: str, wish: JobWish, turn: Turn) -> None:
+        await self._twin_service.wish(device, wish.content, by_job(wish), turn)
+
+    async def _send_for_job(self, device: str, wish: JobWish, turn: Turn) -> None:
+        wanted = read_wanted(orjson.dumps(wish.content))
+        command = new_command(device, wish.id, wanted, by_job(wish), turn.now_ms)
+        await self._command_service.send(command, turn)
+
     # -- tags of the registry
 
     def registry_changed(self, changes: Sequence[Change]) -> None:
@@ -172,6 +214,21 @@ class DeviceDesk:
                 await self._twin_service.remove(device, GATEWAY_CLIENT, turn)
             else:
                 await self._twin_service.take_tags(device, _tags_of(encoded), GATEWAY_CLIENT, turn)
+
+
+async def _shown(act: Callable[[], Awaitable[Job]]) -> dict[str, Any]:
+    """How a job stands after an act; refusals travel as errors of the store do."""
+    try:
+        return shown_job(await act())
+    except StoreError:
+        raise
+    except PenstockError as error:
+        raise ChangeRefused(str(error)) from error
+
+
+def by_job(wish: JobWish) -> str:
+    """Who does what a job does."""
+    return f"{wish.by}, job {wish.id}"
 
 
 def _tags_of(encoded: bytes) -> dict[str, str]:
