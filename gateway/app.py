@@ -228,7 +228,7 @@ class Gateway:
 
     def _start_device_services(self, store: StreamStore, router: Router) -> None:
         """Start what devices and applications ask for by the topics of twins and commands."""
-        from gateway.pipeline import Around, DeviceDesk
+        from gateway.pipeline import Around, DeviceDesk, OtaDesk
 
         if self._server is None:
             return
@@ -247,6 +247,10 @@ class Gateway:
     def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start the rules and the handlers."""
         if self._rules is not None:
+        updates = OtaDesk(around, self._blobs, self._server.tell, self._config.ota)
+        if self._desk_host is not None:
+            self._desk_host.requests |= updates.requests
+        self._tasks.append(updates.start())
             self._start_rules(store, self._rules)
         if self._config.handlers:
             self._crew = self._build_crew(store, router, desk)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from gateway.devices import COMMANDS_STREAM, QUESTIONS_STREAM, TWINS_STREAM
+from gateway.devices import COMMANDS_STREAM, OTA_STREAM, QUESTIONS_STREAM, TWINS_STREAM
 from gateway.store import DAY_MS, StreamSpec
 
 HISTORY_BYTES_MAX: Final = 256 << 20
@@ -27,7 +27,7 @@ DEVICE_STREAMS: Final = (
             retention_age_ms=DAY_MS // 24,
             retention_bytes=64 << 20,
         ),
-        ("twin/+/state", "twin/+/error", "twin/+/refused", "twin/+/get"),
+        ("twin/+/state", "twin/+/error", "twin/+/refused", "twin/+/get", "ota/+/get/+"),
     ),
     # As long as there is room: who asks how a twin was wants the change of then, however old.
     DeviceStream(
@@ -39,6 +39,9 @@ DEVICE_STREAMS: Final = (
     DeviceStream(
         StreamSpec(COMMANDS_STREAM, partitions=1, retention_bytes=HISTORY_BYTES_MAX),
         ("command/#",),
+    ),
+    DeviceStream(
+        StreamSpec(OTA_STREAM, partitions=1, retention_bytes=HISTORY_BYTES_MAX), ("ota/#",)
     ),
 )
 """In the order in which they take topics."""

@@ -22,6 +22,8 @@ from gateway.config.keeping import read_keeping
 from gateway.config.listeners import read_listeners
 from gateway.config.quotas import read_flapping, read_quota
 from gateway.config.storing import read_store
+from gateway.config.updates import read_ota
+from gateway.devices import OtaOptions
 from gateway.documents import Node, Section, open_document, read_text
 from gateway.errors import MqttError
 from gateway.functions import FunctionSpec
@@ -78,6 +80,7 @@ class GatewayConfig:
     handlers: tuple[FunctionSpec, ...] = ()
     groups: GroupOptions = field(default_factory=GroupOptions)
     server: ServerOptions = field(default_factory=ServerOptions)
+    ota: OtaOptions = field(default_factory=OtaOptions)
     linger_ms: int | None = STORE_DEFAULT.linger_ms
     reserve_bytes: int = 16 << 20
     scrub_ms: int | None = 7 * DAY_MS
@@ -123,6 +126,7 @@ def load_config(path: Path | None) -> GatewayConfig:
         handlers=read_handlers(top, path.parent),
         groups=read_groups(top),
         server=_server(top, path.parent, default.server),
+        ota=read_ota(top, default.ota),
         **read_store(top),
         **read_devices(top, path.parent),
     )

@@ -4,6 +4,7 @@ from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
 from gateway.pipeline.devices.desk import DeviceDesk
 from gateway.pipeline.devices.loop import Around
+from gateway.pipeline.devices.ota_desk import OtaDesk
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
@@ -28,6 +29,8 @@ __all__ = [
     "InspectionOptions",
     "Ledger",
     "Retention",
+    "OtaDesk",
+    "ProfileFiles",
     "RetentionOptions",
     "RouteRow",
     "RulesAtWork",

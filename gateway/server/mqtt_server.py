@@ -20,6 +20,7 @@ from gateway.server.readings import Readings
 from gateway.server.retaining import load_retained, retained_puts
 from gateway.server.spilling import ClaimLimits, Spilling
 from gateway.server.sys_tree import SysTree
+from gateway.server.telling import tell
 from gateway.store import BlobStore, Put, StreamStore
 
 SWEEP_S = 1.0
@@ -110,6 +111,10 @@ class MqttServer:
         durable = asyncio.Event()
         self.ingest.submit_own([run], durable.set)
         await durable.wait()
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Say something at QoS 0 to whoever listens now; it is kept nowhere."""
+        tell(self.fanout, topic, payload)
 
     def keep_large(self, blobs: BlobStore, limits: ClaimLimits) -> None:
         """Keep payloads beyond the limits beside the log, and deliver them from there."""
