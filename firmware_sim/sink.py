@@ -19,6 +19,7 @@ from gateway.mqtt import (
     ProtocolVersion,
     Puback,
     Publish,
+    PublishColumns,
     ReasonCode,
     Suback,
     Subscribe,
@@ -28,10 +29,15 @@ from gateway.mqtt import (
     decode_packet,
     encode_packet,
     matches,
+    split_publishes,
 )
 
 PACKET_BYTES_MAX = 1 << 20
 PACKET_ID_MAX = 65_535
+ROUTES_MAX = 100_000
+QOS_BITS = 0x06
+DUP_BIT = 0x08
+WILDCARDS = frozenset("+#")
 
 
 class Taken(NamedTuple):
@@ -59,7 +65,12 @@ class Sink:
         self.accept = accept
         self.acknowledges = True
         """False lets every PUBLISH go unanswered, though it is taken."""
-        self.subscribers: list[SinkConnection] = []
+        self.subscribers: dict[str, dict[SinkConnection, None]] = {}
+        """By topic filter, in the order in which they came."""
+        self._patterns: set[str] = set()
+        """Every filter with a wildcard that was ever subscribed to."""
+        self._routes: dict[str, tuple[str, ...]] = {}
+        """By topic, the filters that match it."""
 
     def connect(self, write: Callable[[bytes], None]) -> SinkConnection:
         """Open a connection whose answers go to `write`."""
@@ -67,9 +78,30 @@ class Sink:
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish as if a client had done it, to everybody who has subscribed to the topic."""
-        for subscriber in list(self.subscribers):
-            if any(matches(topic_filter, topic) for topic_filter in subscriber.filters):
-                subscriber.deliver(topic, payload)
+        route = self._routes.get(topic)
+        if route is None:
+            if len(self._routes) >= ROUTES_MAX:
+                self._routes.clear()
+            found = (each for each in self._patterns if matches(each, topic))
+            route = self._routes[topic] = (topic, *found)
+        hearers = {
+            subscriber: None
+            for topic_filter in route
+            for subscriber in self.subscribers.get(topic_filter, ())
+        }
+        for subscriber in hearers:
+            subscriber.deliver(topic, payload)
+
+    def subscribe(self, subscriber: SinkConnection, topic_filter: str) -> None:
+        """Deliver to a client what matches a filter, from now on."""
+        self.subscribers.setdefault(topic_filter, {})[subscriber] = None
+        if not WILDCARDS.isdisjoint(topic_filter) and topic_filter not in self._patterns:
+            self._patterns.add(topic_filter)
+            self._routes.clear()
+
+    def unsubscribe(self, subscriber: SinkConnection, topic_filter: str) -> None:
+        """Deliver to a client no more of what matches a filter."""
+        self.subscribers.get(topic_filter, {}).pop(subscriber, None)
 
 
 class SinkConnection:
@@ -81,12 +113,13 @@ class SinkConnection:
         self._rest = b""
         self._connect: Connect | None = None
         self._packet_id = 0
-        self.filters: set[str] = set()
+        self._filters: set[str] = set()
 
     def close(self) -> None:
         """The connection is gone."""
-        if self in self._sink.subscribers:
-            self._sink.subscribers.remove(self)
+        for topic_filter in self._filters:
+            self._sink.unsubscribe(self, topic_filter)
+        self._filters.clear()
 
     def received(self, arrived: bytes) -> None:
         """Take bytes from the client and answer them.
@@ -95,7 +128,7 @@ class SinkConnection:
             MqttError: the client broke the protocol.
         """
         buffer = self._rest + arrived
-        at = 0
+        at = self._take_plain(buffer)
         while True:
             packet, end = self._next_packet(buffer, at)
             if packet is None:
@@ -103,6 +136,22 @@ class SinkConnection:
             at = end
             self._answer(packet)
         self._rest = buffer[at:]
+
+    def _take_plain(self, buffer: bytes) -> int:
+        """Take the plain PUBLISH packets that `buffer` begins with; returns where they end."""
+        if self._connect is None:
+            return 0
+        columns = PublishColumns()
+        at = split_publishes(buffer, 0, columns, is_v5=self._version is ProtocolVersion.V5)
+        packet_ids = iter(columns.packet_ids)
+        for topic, payload, flags in zip(
+            columns.topics, columns.payloads, columns.flags, strict=True
+        ):
+            qos = (flags & QOS_BITS) >> 1
+            packet_id = int.from_bytes(next(packet_ids)) if qos else 0
+            dup = bool(flags & DUP_BIT)
+            self._take(Publish(topic.decode(), payload, qos, packet_id, dup=dup))
+        return at
 
     def _next_packet(self, buffer: bytes, at: int) -> tuple[Packet | None, int]:
         found: tuple[Packet, int] | None
@@ -130,7 +179,9 @@ class SinkConnection:
             case Subscribe():
                 self._subscribe(packet)
             case Unsubscribe():
-                self.filters.difference_update(packet.topic_filters)
+                self._filters.difference_update(packet.topic_filters)
+                for topic_filter in packet.topic_filters:
+                    self._sink.unsubscribe(self, topic_filter)
                 codes = () if self._version is ProtocolVersion.V3_1_1 else (ReasonCode.SUCCESS,)
                 self._say(Unsuback(packet.packet_id, codes * len(packet.topic_filters)))
             case Pingreq():
@@ -141,9 +192,9 @@ class SinkConnection:
                 pass
 
     def _subscribe(self, packet: Subscribe) -> None:
-        if self not in self._sink.subscribers:
-            self._sink.subscribers.append(self)
-        self.filters |= {subscription.topic_filter for subscription in packet.subscriptions}
+        for subscription in packet.subscriptions:
+            self._filters.add(subscription.topic_filter)
+            self._sink.subscribe(self, subscription.topic_filter)
         granted = tuple(ReasonCode.GRANTED_QOS_1 for _ in packet.subscriptions)
         self._say(Suback(packet.packet_id, granted))
 
