@@ -52,13 +52,19 @@ async def account_for_sessions(reader: StreamReader) -> tuple[list[dict[str, Any
 
 async def find_in_positions(reader: StreamReader, state: SessionState) -> list[str]:
     """Where a session stands behind the end of the log."""
-    ends = await offsets_at(reader, await known_keys(reader), Place("latest"))
+    ends = await offsets_at(reader, await lasting_keys(reader), Place("latest"))
     return [
         f"the session of '{state.client_id}' stands at {offset} in {stream}/{partition}, which "
         f"ends at {ends[stream, partition]}"
         for (stream, partition), offset in (state.positions or {}).items()
         if offset > ends.get((stream, partition), offset)
     ]
+
+
+async def lasting_keys(reader: StreamReader) -> list[Key]:
+    """Every partition but those of memory streams, whose readers may be ahead of the file."""
+    volatile = {own.name for own in await reader.streams() if own.durability == "memory"}
+    return [key for key in await known_keys(reader) if key[0] not in volatile]
 
 
 async def known_keys(reader: StreamReader) -> list[Key]:

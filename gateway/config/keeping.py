@@ -9,7 +9,7 @@ from gateway.store import StreamSpec
 
 FOREVER = "forever"
 NONE = "none"
-DURABILITIES = ("fsync", "os")
+DURABILITIES = ("fsync", "os", "memory")
 BEHIND = ("block", "drop", "alert")
 COMPACT_BY = ("device", "topic")
 AGE_MS_LEAST = 1_000
@@ -18,8 +18,11 @@ SIZE_BYTES_LEAST = 1 << 16
 
 def read_keeping(section: Section, spec: StreamSpec) -> dict[str, Any]:
     """The fields of a stream's specification that its section in the file sets."""
+    durability = section.choice("durability", DURABILITIES, spec.durability)
+    if durability == "memory" and section.section("compact") is not None:
+        section.complain("a stream that compacts can't be kept in memory", "durability")
     return {
-        "durability": section.choice("durability", DURABILITIES, spec.durability),
+        "durability": durability,
         "behind": section.choice("behind", BEHIND, spec.behind),
         **_read_compaction(section, spec),
         **_read_retention(section),

@@ -86,6 +86,8 @@ class GatewayConfig:
     scrub_ms: int | None = 7 * DAY_MS
     wear: WearOptions = field(default_factory=WearOptions)
     tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max
+    memory_ms: int = STORE_DEFAULT.memory_ms
+    memory_bytes_max: int = STORE_DEFAULT.memory_bytes_max
 
     def store_options(self) -> StoreOptions:
         """The store's own options."""
@@ -97,6 +99,8 @@ class GatewayConfig:
             linger_ms=self.linger_ms,
             reserve_bytes=self.reserve_bytes,
             tail_bytes_max=self.tail_bytes_max,
+            memory_ms=self.memory_ms,
+            memory_bytes_max=self.memory_bytes_max,
             queued_bytes_max=max(STORE_DEFAULT.queued_bytes_max, waiting_bytes_max),
         )
 

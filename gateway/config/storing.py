@@ -15,7 +15,18 @@ TAIL_BYTES_LEAST = 1 << 20
 BUDGET_BYTES_LEAST = 1 << 20
 RESERVE_BYTES_LEAST = 1 << 20
 SCRUB_MS_LEAST = 60_000
-KEYS = ("linger", "tail_size", "reserve", "write_budget", "card_endurance", "scrub")
+MEMORY_MS_LEAST = 1_000
+MEMORY_BYTES_LEAST = 1 << 16
+KEYS = (
+    "linger",
+    "tail_size",
+    "reserve",
+    "write_budget",
+    "card_endurance",
+    "scrub",
+    "memory_window",
+    "memory_size",
+)
 
 
 def read_store(top: Section) -> dict[str, Any]:
@@ -36,7 +47,18 @@ def read_store(top: Section) -> dict[str, Any]:
         found["scrub_ms"] = _scrub(section)
     if "write_budget" in section or "card_endurance" in section:
         found["wear"] = WearOptions(_budget(section), _endurance(section))
+    found |= _memory(section)
     section.finish(*KEYS)
+    return found
+
+
+def _memory(section: Section) -> dict[str, Any]:
+    """How long, and how much, streams of durability `memory` hold before it is written."""
+    found: dict[str, Any] = {}
+    if "memory_window" in section:
+        found["memory_ms"] = section.duration_ms("memory_window", least=MEMORY_MS_LEAST)
+    if "memory_size" in section:
+        found["memory_bytes_max"] = section.size_bytes("memory_size", least=MEMORY_BYTES_LEAST)
     return found
 
 

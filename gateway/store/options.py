@@ -18,7 +18,9 @@ class StoreOptions:
     acknowledgements; None chooses by who waits and how much arrives, as `gateway.store.pacing`
     says. `tail_bytes_max` bounds the recent batches that are kept decoded for readers that keep up.
     Beyond `queued_bytes_max` waiting for their commit, appends are refused. `reserve_bytes` of the
-    disk are kept free for control data, for the day when it is full; 0 keeps nothing free.
+    disk are kept free for control data, for the day when it is full; 0 keeps nothing free. What
+    streams of durability `memory` take is written out after `memory_ms`, or when it is more than
+    `memory_bytes_max`.
     """
 
     data_dir: Path
@@ -28,6 +30,8 @@ class StoreOptions:
     commit_bytes_max: int = 2 * MIB
     record_bytes_max: int = 256 * MIB
     reserve_bytes: int = 0
+    memory_bytes_max: int = 16 * MIB
+    memory_ms: int = 60_000
 
     def pacing(self) -> PacingOptions:
         """When commits are made."""

@@ -84,6 +84,8 @@ class Ground:
     own: PartitionCheck
     floor: int
     known: Reported
+    is_volatile: bool = False
+    """Whether readers may be ahead of the file: what memory alone holds isn't counted."""
 
     def given(self, start: int, stop: int) -> int:
         """How many offsets of a stretch were given to records."""
@@ -110,9 +112,14 @@ def audit(data_dir: Path) -> dict[str, Any]:
         except sqlite3.Error as error:
             verdict.fault(f"database: {error}")
             offsets, floor, notes = [], 0, []
-    known = reported(verdict.reports)
+    known = reported(verdict)
     grounds = {
-        key: Ground(own, floor if own.log_start_offset >= floor else 0, known[key])
+        key: Ground(
+            own,
+            floor if own.log_start_offset >= floor else 0,
+            known[key],
+            key in verdict.reservations,
+        )
         for key, own in verdict.partitions.items()
     }
     accounts = [account_of(own) for own in grounds.values()]
@@ -154,7 +161,7 @@ def consumer_account(group: str, ground: Ground, offset: int) -> ConsumerAccount
         own.stream,
         own.partition,
         ground.given(0, own.next_offset),
-        ground.given(0, offset),
+        ground.given(0, min(offset, own.next_offset) if ground.is_volatile else offset),
         stored,
         max(removed, 0),
         compacted,

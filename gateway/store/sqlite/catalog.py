@@ -58,6 +58,8 @@ class PartitionState:
     last_ms: int = 0
     log_bytes: int = 0
     fence_id: int | None = None
+    is_volatile: bool = False
+    """Whether its newest records are in memory alone; `log_end_offset` counts them."""
 
 
 @dataclass(slots=True)
@@ -131,8 +133,10 @@ async def load_catalog(connection: aiosqlite.Connection) -> Catalog:
 def add_partition(catalog: Catalog, row: tuple[Any, ...] | sqlite3.Row) -> None:
     """Take in a row of `LAST_BATCHES_SQL`."""
     number, stream, partition, start_offset, removed_to_ms, fence_id, *last = row
-    is_synced = catalog.specs[stream].durability == "fsync"
+    durability = catalog.specs[stream].durability
+    is_synced = durability == "fsync"
     state = PartitionState(number, stream, partition, is_synced, start_offset, start_offset)
+    state.is_volatile = durability == "memory"
     state.last_ms = removed_to_ms
     state.fence_id = fence_id
     if last[0] is not None:

@@ -9,9 +9,10 @@ leaves after one fsync, and under load commits grow instead of becoming more.
 
 A commit of records alone is one INSERT in autocommit: one trip to the connection's thread. Table
 changes need BEGIN IMMEDIATE … COMMIT. `synchronous` is FULL unless every stream in the commit is
-content with the kernel's care (`os`). Large bodies are compressed on another thread.
+content with the kernel's care (`os`). Large bodies are compressed on another thread. What memory
+streams take is left to `gateway.store.sqlite.unwritten`, and written in turns of its own.
 
-After an error nothing in memory is trusted, neither SQLite's nor ours: whatever waits is refused,
+After an error nothing that the file should hold is trusted in memory: whatever waits is refused,
 the connection is closed, which rolls back, and opened anew; the catalog is read from the file; the
 window of recent commits is emptied. Since a kernel may forget pages that it failed to write, the
 WAL is first moved into the main file, whose own fsync then tells the truth. Until all that has
@@ -30,7 +31,6 @@ import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -46,17 +46,20 @@ from gateway.store.protocol import Appended, Volume
 from gateway.store.recent import Recent, memory_bytes
 from gateway.store.sqlite.catalog import Catalog, load_catalog
 from gateway.store.sqlite.connections import (
-    CHECKPOINT_PAGES,
+    bound_wal,
+    bytes_within,
     close_quietly,
     closed_on_error,
     connect_writer,
-    read_pragma,
+    empty_wal,
     unavailable,
 )
 from gateway.store.sqlite.drafts import CommitDraft, Request, Statement, apply_nothing
 from gateway.store.sqlite.precedence import Precedence
+from gateway.store.sqlite.reservations import load_reservations, skip_lost
 from gateway.store.sqlite.reserve import DiskReserve, free_bytes
-from gateway.store.sqlite.rows import BatchRow
+from gateway.store.sqlite.rows import BatchRow, insert_sql
+from gateway.store.sqlite.unwritten import Unwritten, write_out
 
 INLINE_BYTES_MAX = 32 << 10
 REOPEN_PAUSE_MIN_S = 0.05
@@ -81,6 +84,7 @@ class Committer:
         self.recent = Recent(options.tail_bytes_max, last_commit_no=0)
         self.queued_bytes = 0
         self.appended = Volume(0, 0)
+        self.unwritten = Unwritten(options.memory_bytes_max, options.memory_ms)
         self._path = path
         self._options = options
         self._connection: aiosqlite.Connection | None = None
@@ -197,27 +201,35 @@ class Committer:
                     await self._recover(self._damage)
                     continue
                 await self._seek_room()
-                if not self._queue:
-                    continue
-                self._underway = self._take_requests()
-                self.precedence.begin()
-                try:
-                    await self._commit(self._underway)
-                except sqlite3.Error as error:
-                    await self._recover(unavailable(error, self._path))
-                except UNENCODABLE as error:
-                    self._refuse(self._underway, StoreError(f"a record can't be stored: {error}"))
-                    self.queued_bytes -= sum(own.size_bytes for own in self._underway)
-                finally:
-                    self.precedence.end()
+                if self._queue or self.unwritten.due_ms() <= self._now_ms():
+                    await self._turn()
+            await self._write_last()
         finally:
             self._closing.set()
             self._refuse_all(StoreUnavailable(f"{self._path} is closed"))
             await self._disconnect()
 
+    async def _turn(self) -> None:
+        """Commit what is queued, then write out what memory streams hold, if that is due."""
+        self._underway = self._take_requests() if self._queue else ()
+        self.precedence.begin()
+        try:
+            if self._underway:
+                await self._commit(self._underway)
+            if self.unwritten.due_ms() <= self._now_ms():
+                await self._write_out()
+        except sqlite3.Error as error:
+            await self._recover(unavailable(error, self._path))
+        except UNENCODABLE as error:
+            self._refuse(self._underway, StoreError(f"a record can't be stored: {error}"))
+            self.queued_bytes -= sum(own.size_bytes for own in self._underway)
+        finally:
+            self.precedence.end()
+
     async def _wait_for_requests(self) -> bool:
         """Return whether there is something to commit; False ends the task."""
-        if not self._queue and self._damage is None:
+        is_idle = not self._queue and self.unwritten.due_ms() > self._now_ms()
+        if is_idle and self._damage is None:
             if self._closing.is_set():
                 return False
             self._queue_changed.clear()
@@ -252,10 +264,9 @@ class Committer:
             self._is_full = False
         elif self._is_full and self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
-                free_pages = await read_pragma(self._connection, "freelist_count")
-                page_bytes = await read_pragma(self._connection, "page_size")
                 # Appends use what retention has freed in the file before they let it grow.
-                self._is_full = free_pages * page_bytes < self._options.reserve_bytes
+                room_bytes = await bytes_within(self._connection)
+                self._is_full = room_bytes < self._options.reserve_bytes
 
     def _take_requests(self) -> list[Request]:
         taken = [self._queue.popleft()]
@@ -272,14 +283,16 @@ class Committer:
 
     async def _commit(self, requests: Sequence[Request]) -> None:
         draft = self._draft = CommitDraft(self.catalog, requests)
+        if draft.volatile:
+            draft.statements += self.unwritten.reserve(draft.volatile)
         rows = draft.rows(await self._compress(draft.pack()))
-        await self._write(rows, draft.statements, is_synced=draft.is_synced)
-        self.appended = Volume(
-            self.appended.records + sum(row.record_count for row in rows),
-            self.appended.payload_bytes + sum(row.payload_bytes for row in rows),
-        )
+        if rows or draft.statements:
+            await self._write(rows, draft.statements, is_synced=draft.is_synced)
+        self.appended = self.appended.plus(draft.volume())
         size_bytes = sum(request.size_bytes for request in requests)
         self.recent.add(draft.settle(self.catalog, rows), size_bytes)
+        if draft.held:
+            self.unwritten.add(draft.held, self._now_ms(), self._queue_changed.set)
         self.queued_bytes -= size_bytes
         for request in requests:
             request.apply(self.catalog)
@@ -290,6 +303,21 @@ class Committer:
             for request in requests:
                 self._pacing.acknowledge(request.runs, now_ms)
 
+    async def _write_out(self) -> None:
+        """Write a piece of what each memory stream holds, in a commit of its own."""
+        await write_out(self.unwritten, self.catalog, self._compress, self._write)
+        self.recent.add([], 0)
+
+    async def _write_last(self) -> None:
+        """Leave nothing in memory alone when the log is closed; what was reserved is given back."""
+        # Where the disk refuses, it stays reserved, and whoever opens the log goes on behind it.
+        with contextlib.suppress(sqlite3.Error, *UNENCODABLE):
+            while self.unwritten and self._connection is not None:
+                await self._write_out()
+            released = self.unwritten.release()
+            if released and self._connection is not None:
+                await self._write([], released)
+
     async def _compress(self, packed: Sequence[bytes]) -> Sequence[bytes]:
         if sum(map(len, packed)) <= INLINE_BYTES_MAX:
             return list(map(self._compressor.compress, packed))
@@ -298,7 +326,7 @@ class Committer:
         )
 
     async def _write(
-        self, rows: Sequence[BatchRow], statements: Sequence[Statement], *, is_synced: bool
+        self, rows: Sequence[BatchRow], statements: Sequence[Statement], *, is_synced: bool = True
     ) -> None:
         """Make rows and table changes durable in one transaction.
 
@@ -367,8 +395,13 @@ class Committer:
             try:
                 if is_suspect:
                     await empty_wal(connection, self._path)
-                await self._bound_wal(connection)
+                await bound_wal(
+                    connection, self._path, self._options.reserve_bytes, is_full=self._is_full
+                )
                 catalog = await load_catalog(connection)
+                reservations = await load_reservations(connection, catalog)
+                if self._task is None:
+                    await skip_lost(connection, catalog, reservations)
             except sqlite3.Error as error:
                 raise unavailable(error, self._path) from error
         # A member that joined in memory keeps its generation even if writing that failed.
@@ -376,22 +409,12 @@ class Committer:
             catalog.generations[group] = max(generation, catalog.generations.get(group, 0))
         # Commits that changed tables alone leave no number in the file; readers here have seen it.
         catalog.commit_no = max(catalog.commit_no, self.catalog.commit_no)
+        self.unwritten.reservations = reservations
+        self.unwritten.rejoin(catalog)
         self.catalog = catalog
         self.recent.reset(catalog.commit_no)
         self._connection = connection
         self._is_synced = True
-
-    async def _bound_wal(self, connection: aiosqlite.Connection) -> None:
-        """Keep the WAL so short that the reserve has room for what it holds, when that counts."""
-        if not self._options.reserve_bytes:
-            return
-        page_bytes = await read_pragma(connection, "page_size")
-        pages = min(self._options.reserve_bytes // 2 // page_bytes, CHECKPOINT_PAGES)
-        await connection.execute_fetchall(f"PRAGMA wal_autocheckpoint = {pages}")
-        if self._is_full:
-            # Its content in the main file takes up less than it gives back.
-            with contextlib.suppress(StoreUnavailable, sqlite3.Error):
-                await empty_wal(connection, self._path)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -422,22 +445,3 @@ class Committer:
 def anew(failure: StoreErrorT) -> StoreErrorT:
     """The same error once more, since each one that is raised gathers a traceback of its own."""
     return type(failure)(*failure.args)
-
-
-async def empty_wal(connection: aiosqlite.Connection, path: Path) -> None:
-    """Move the WAL's content into the main file, fsync that, and begin the WAL anew.
-
-    Raises:
-        StoreUnavailable: a reader held on to the WAL for too long.
-        sqlite3.Error: the disk refused.
-    """
-    rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    if next(iter(rows))[0]:
-        raise StoreUnavailable(f"a reader of {path} keeps its log from being written anew")
-
-
-@lru_cache(maxsize=256)
-def insert_sql(row_count: int) -> str:
-    """The statement that inserts so many batches at once."""
-    row = f"({', '.join('?' * len(BatchRow._fields))})"
-    return f"INSERT INTO batches VALUES {', '.join([row] * row_count)}"  # noqa: S608 - no values

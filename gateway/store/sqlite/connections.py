@@ -211,6 +211,47 @@ async def close_quietly(connection: aiosqlite.Connection) -> None:
         await connection.close()
 
 
+async def empty_wal(connection: aiosqlite.Connection, path: Path) -> None:
+    """Move the WAL's content into the main file, fsync that, and begin the WAL anew.
+
+    Raises:
+        StoreUnavailable: a reader held on to the WAL for too long.
+        sqlite3.Error: the disk refused.
+    """
+    rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    if next(iter(rows))[0]:
+        raise StoreUnavailable(f"a reader of {path} keeps its log from being written anew")
+
+
+async def bound_wal(
+    connection: aiosqlite.Connection, path: Path, reserve_bytes: int, *, is_full: bool
+) -> None:
+    """Keep the WAL so short that a reserve has room for what it holds, if there is a reserve.
+
+    Raises:
+        sqlite3.Error: the disk refused.
+    """
+    if not reserve_bytes:
+        return
+    page_bytes = await read_pragma(connection, "page_size")
+    pages = min(reserve_bytes // 2 // page_bytes, CHECKPOINT_PAGES)
+    await connection.execute_fetchall(f"PRAGMA wal_autocheckpoint = {pages}")
+    if is_full:
+        # Its content in the main file takes up less than it gives back.
+        with contextlib.suppress(StoreUnavailable, sqlite3.Error):
+            await empty_wal(connection, path)
+
+
+async def bytes_within(connection: aiosqlite.Connection) -> int:
+    """How much room there is within the file.
+
+    Raises:
+        sqlite3.Error: the disk refused.
+    """
+    free_pages = await read_pragma(connection, "freelist_count")
+    return free_pages * await read_pragma(connection, "page_size")
+
+
 class ReadConnection:
     """A reading connection that is opened when first used, and anew after an error."""
 

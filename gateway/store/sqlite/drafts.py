@@ -13,7 +13,7 @@ from typing import Any
 from gateway.events import RecordBatch, Run
 from gateway.store.batch_format import pack
 from gateway.store.cursors import Key
-from gateway.store.protocol import Appended
+from gateway.store.protocol import Appended, Volume
 from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.rows import BatchRow, checksum_of
 from gateway.store.sqlite.schema import FENCE_SPAN, batch_id
@@ -60,7 +60,11 @@ class CommitDraft:
         drafts: dict[Key, PartitionDraft] = {}
         for request in requests:
             request.base_offsets = [lay(run, catalog, drafts) for run in request.runs]
-        self._partitions = [drafts[key] for key in sorted(drafts) if drafts[key].runs]
+        partitions = [drafts[key] for key in sorted(drafts) if drafts[key].runs]
+        self._partitions = [own for own in partitions if not own.state.is_volatile]
+        self.volatile = [own for own in partitions if own.state.is_volatile]
+        self.held: list[RecordBatch] = []
+        """Once it is settled, its batches that have no row."""
 
     @property
     def has_rows(self) -> bool:
@@ -71,6 +75,11 @@ class CommitDraft:
     def is_synced(self) -> bool:
         """Whether anything in it must outlast a power cut."""
         return bool(self.statements) or any(own.state.is_synced for own in self._partitions)
+
+    def volume(self) -> Volume:
+        """How much it adds."""
+        runs = [run for own in (*self._partitions, *self.volatile) for run in own.runs]
+        return Volume(sum(map(len, runs)), sum(sum(map(len, run.payloads)) for run in runs))
 
     def pack(self) -> list[bytes]:
         """The columns of each partition, to be compressed."""
@@ -86,7 +95,8 @@ class CommitDraft:
     def settle(self, catalog: Catalog, rows: Sequence[BatchRow]) -> list[RecordBatch]:
         """Move the catalog behind this commit, which is durable now; return its batches."""
         catalog.commit_no = self.commit_no
-        batches = []
+        self._settle_volatile()
+        batches = self.held[:]
         for own, row in zip(self._partitions, rows, strict=True):
             state = own.state
             batches.append(
@@ -99,7 +109,21 @@ class CommitDraft:
             state.log_bytes = row.log_bytes
             if row.is_fence:
                 state.fence_id = row.id
+        if self.volatile:
+            batches.sort(key=lambda batch: (batch.stream, batch.partition))
         return batches
+
+    def _settle_volatile(self) -> None:
+        """Move those partitions behind this commit that have no row in it."""
+        for own in self.volatile:
+            state = own.state
+            self.held.append(
+                RecordBatch(
+                    state.stream, state.partition, state.log_end_offset, self.commit_no, own.runs
+                )
+            )
+            state.log_end_offset = own.next_offset
+            state.last_ms = own.last_ms
 
 
 def lay(run: Run, catalog: Catalog, drafts: dict[Key, PartitionDraft]) -> int:

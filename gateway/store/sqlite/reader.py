@@ -52,7 +52,7 @@ CAPS = Caps(
     time_index=True,
     manage_streams=True,
     record_bytes_max=RECORD_BYTES_MAX,
-    durabilities=frozenset({"fsync", "os"}),
+    durabilities=frozenset({"fsync", "os", "memory"}),
 )
 
 ENTRY_SQL = "SELECT value FROM entries WHERE table_name = ? AND key = ?"
@@ -132,13 +132,21 @@ class SqliteReader:
         Raises:
             StoreError: as `connect_reader` does.
         """
+        try:
+            await self._check_version()
+            await self._connection.fetchall(PARTITIONS_SQL)
+        except StoreError:
+            # The thread of an open connection would outlast everybody's interest.
+            await self.close()
+            raise
+
+    async def _check_version(self) -> None:
         ((version,),) = await self._connection.fetchall("PRAGMA user_version")
         if version < FORMAT_VERSION:
             raise StoreError(
                 f"the log has format {version}, this program reads {FORMAT_VERSION}; "
                 "start its gateway once to bring it up to date"
             )
-        await self._connection.fetchall(PARTITIONS_SQL)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from gateway.clock import Clock
 from gateway.store.cursors import Key
 from gateway.store.protocol import Extent, StreamSpec
 from gateway.store.sqlite.catalog import Catalog
@@ -60,6 +61,13 @@ def choose_excess(
 def excess(limit: int | None, parts: Iterable[int]) -> int:
     """By how much the sum of `parts` exceeds the limit."""
     return 0 if limit is None else sum(parts) - limit
+
+
+def oldest_ms(spec: StreamSpec, clock: Clock) -> int:
+    """When the oldest record that a stream may keep came; nothing is too old without a time."""
+    if spec.retention_age_ms is None or not clock.is_right():
+        return 0
+    return clock.now_ms() - spec.retention_age_ms
 
 
 def removal_statements(batches: Sequence[PlannedBatch], catalog: Catalog) -> list[Statement]:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.events import RecordBatch
@@ -35,6 +36,13 @@ class BatchRow(NamedTuple):
 
 
 COLUMNS = ", ".join(BatchRow._fields)
+
+
+@lru_cache(maxsize=256)
+def insert_sql(row_count: int) -> str:
+    """The statement that inserts so many batches at once."""
+    row = f"({', '.join('?' * len(BatchRow._fields))})"
+    return f"INSERT INTO batches VALUES {', '.join([row] * row_count)}"  # noqa: S608 - no values
 
 
 def checksum_of(columns: Sequence[int], body: bytes) -> int:

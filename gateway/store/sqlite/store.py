@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -17,61 +18,52 @@ from gateway.errors import (
     StreamMismatch,
 )
 from gateway.events import Run
-from gateway.store.compaction import check_compacting, check_limits
-from gateway.store.cursors import Cursor, GroupMember, Key
+from gateway.store.compaction import check_compacting
+from gateway.store.cursors import Cursor, GroupMember, Key, Merged
+from gateway.store.limits import Allowance
 from gateway.store.liveness import Liveness
 from gateway.store.options import StoreOptions
 from gateway.store.protocol import (
     Appended,
     Bounds,
+    Extent,
     Member,
     Put,
     Start,
     StreamSpec,
     Table,
     Tail,
+    Unread,
     Volume,
 )
 from gateway.store.recent import Recent
 from gateway.store.scrubbing import Scrubbed
-from gateway.store.sqlite.catalog import Catalog, PartitionState
 from gateway.store.sqlite.committer import Committer
 from gateway.store.sqlite.compactor import Compactor
 from gateway.store.sqlite.damage import mend
 from gateway.store.sqlite.drafts import Statement
 from gateway.store.sqlite.group import GroupCommit, GroupFence, forget, submit
+from gateway.store.sqlite.holding import extended, first_offset_at, with_held, with_unread
 from gateway.store.sqlite.layout import layout_statement
 from gateway.store.sqlite.lock_file import DirectoryLock
 from gateway.store.sqlite.planning import PlannedBatch
-from gateway.store.sqlite.reader import CAPS, SqliteReader
+from gateway.store.sqlite.reader import SqliteReader
 from gateway.store.sqlite.retention import (
     apply_removal,
     choose_excess,
+    excess,
+    oldest_ms,
     removal_statements,
 )
 from gateway.store.sqlite.schema import DATABASE_NAME
 from gateway.store.sqlite.scrubbing import REPORT_TABLE, known_batches, report_put, scrub
+from gateway.store.sqlite.specs import (
+    apply_spec,
+    check_spec,
+    ensure_statements,
+    new_partitions,
+)
 from gateway.store.sqlite.table import SqliteTable, put_statements
-
-PARTITIONS_MAX = 256
-PARTITIONS_TOTAL_MAX = 400
-STREAM_NAME_BYTES_MAX = 200
-
-STREAM_SQL = """
-    INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET
-        durability = excluded.durability,
-        retention_age_ms = excluded.retention_age_ms,
-        retention_bytes = excluded.retention_bytes,
-        retention_count = excluded.retention_count,
-        behind = excluded.behind,
-        compact_by = excluded.compact_by,
-        tombstones_ms = excluded.tombstones_ms
-"""
-PARTITION_SQL = """
-    INSERT INTO partitions (number, stream, partition, log_start_offset) VALUES (?, ?, ?, ?)
-"""
-
 
 LOG = logging.getLogger(__name__)
 
@@ -164,10 +156,21 @@ class SqliteStore(SqliteReader):
                     f"stream {spec.name!r} has {known.partitions} partitions, not "
                     f"{spec.partitions}; a partition count never changes: name another stream"
                 )
+            self._check_written(spec)
             created = [] if known else new_partitions(spec, catalog)
             statements = ensure_statements(spec, created)
             statements.append(layout_statement(catalog, spec, created))
             await self._committer.submit((), statements, partial(apply_spec, spec, created))
+
+    def _check_written(self, spec: StreamSpec) -> None:
+        if spec.durability == "memory":
+            return
+        keys = [(spec.name, partition) for partition in range(spec.partitions)]
+        if self._committer.unwritten.snapshot(keys):
+            raise StreamInvalid(
+                f"stream {spec.name!r} holds records in memory alone; stop the gateway cleanly "
+                f"before its durability becomes {spec.durability!r}"
+            )
 
     async def streams(self) -> Sequence[StreamSpec]:
         return list(self._committer.catalog.specs.values())
@@ -190,6 +193,32 @@ class SqliteStore(SqliteReader):
     async def bounds(self, stream: str, partition: int) -> Bounds:
         state = self._committer.catalog.partition(stream, partition)
         return Bounds(state.log_start_offset, state.log_end_offset)
+
+    async def extents(self, stream: str) -> Sequence[Extent]:
+        found = await super().extents(stream)
+        unwritten = self._committer.unwritten
+        return [
+            with_held(
+                own,
+                unwritten.batches_of((stream, own.partition)),
+                await self.bounds(stream, own.partition),
+            )
+            for own in found
+        ]
+
+    async def offset_at(self, stream: str, partition: int, time_ms: int) -> int | None:
+        held = self._committer.unwritten.batches_of((stream, partition))
+        found = await super().offset_at(stream, partition, time_ms)
+        return first_offset_at(held, time_ms) if found is None else found
+
+    async def unread(self, stream: str, partition: int, offset: int) -> Unread:
+        held = self._committer.unwritten.batches_of((stream, partition))
+        return with_unread(await super().unread(stream, partition, offset), held, offset)
+
+    async def read_merged(self, positions: Mapping[Key, int], allowance: Allowance) -> Merged:
+        held = self._committer.unwritten.snapshot(positions)
+        merged = await super().read_merged(positions, allowance)
+        return merged if merged.has_more or not held else extended(merged, held, allowance)
 
     def tail(self, streams: Sequence[str], start: Start) -> Tail:
         after_commit_no = self.known_commit_no if start == "latest" else 0
@@ -229,12 +258,14 @@ class SqliteStore(SqliteReader):
         async with self._deciding:
             self._liveness.look(self._committer.catalog.committed, self._clock.monotonic_ms())
             batches: list[PlannedBatch] = []
+            trimmed = 0
             for spec in await self.streams():
                 batches += await self._excess(spec)
+                trimmed += await self._trim(spec)
             if batches:
                 statements = removal_statements(batches, self._committer.catalog)
                 await self._committer.submit((), statements, partial(apply_removal, batches))
-            return len(batches)
+            return len(batches) + trimmed
 
     async def compact_step(self, stream: str | None = None) -> int:
         specs = list(await self.streams())
@@ -293,6 +324,22 @@ class SqliteStore(SqliteReader):
             for own in states
         }
 
+    async def _trim(self, spec: StreamSpec) -> int:
+        """Let go of what memory alone holds beyond the limits, once the file holds nothing."""
+        positions = self._positions([spec.name], "earliest")
+        unwritten = self._committer.unwritten
+        if not unwritten.snapshot(positions) or (await self.plan(positions)).batches:
+            return 0
+        excess_count = excess(
+            spec.retention_count,
+            (own.log_end_offset - own.log_start_offset for own in await self.extents(spec.name)),
+        )
+        floors = dict.fromkeys(positions, sys.maxsize)
+        if spec.behind == "block":
+            floors |= self._liveness.floors(positions, self._clock.monotonic_ms())
+        before_ms = oldest_ms(spec, self._clock)
+        return unwritten.trim(self._committer.catalog, excess_count, before_ms, floors)
+
     async def _excess(self, spec: StreamSpec) -> list[PlannedBatch]:
         positions = self._positions([spec.name], "earliest")
         plan = await self.plan(positions)
@@ -306,79 +353,3 @@ class SqliteStore(SqliteReader):
         # Nothing is too old while nobody knows what time it is.
         now_ms = self._clock.now_ms() if self._clock.is_right() else 0
         return choose_excess(spec, extents, free, now_ms)
-
-
-def check_spec(spec: StreamSpec) -> None:
-    """See that this engine can keep such a stream.
-
-    Raises:
-        StreamInvalid: its name, partition count or durability is not to be had.
-    """
-    name = spec.name
-    if not name or not name.isprintable() or len(name.encode()) > STREAM_NAME_BYTES_MAX:
-        raise StreamInvalid(
-            f"stream name {name!r} won't do; use 1 to {STREAM_NAME_BYTES_MAX} printable characters"
-        )
-    if not 1 <= spec.partitions <= PARTITIONS_MAX:
-        raise StreamInvalid(
-            f"stream {name!r} can't have {spec.partitions} partitions; use 1 to {PARTITIONS_MAX}"
-        )
-    check_limits(spec)
-    if spec.durability not in CAPS.durabilities:
-        raise StreamInvalid(
-            f"stream {name!r} can't have durability {spec.durability!r}; "
-            f"this engine has: {', '.join(sorted(CAPS.durabilities))}"
-        )
-
-
-def new_partitions(spec: StreamSpec, catalog: Catalog) -> list[PartitionState]:
-    """The partitions of a stream that is to be created, with numbers that nobody has.
-
-    Raises:
-        StreamInvalid: the directory would hold too many.
-    """
-    if len(catalog.partitions) + spec.partitions > PARTITIONS_TOTAL_MAX:
-        raise StreamInvalid(
-            f"stream {spec.name!r} would bring the partitions of all streams to "
-            f"{len(catalog.partitions) + spec.partitions}; at most {PARTITIONS_TOTAL_MAX}"
-        )
-    first = max((state.number for state in catalog.partitions.values()), default=0) + 1
-    is_synced = spec.durability == "fsync"
-    floor = catalog.offset_floor
-    return [
-        PartitionState(first + partition, spec.name, partition, is_synced, floor, floor)
-        for partition in range(spec.partitions)
-    ]
-
-
-def ensure_statements(spec: StreamSpec, created: Sequence[PartitionState]) -> list[Statement]:
-    """The changes that create a stream, or update its limits."""
-    row = (
-        spec.name,
-        spec.partitions,
-        spec.durability,
-        spec.retention_age_ms,
-        spec.retention_bytes,
-        spec.retention_count,
-        spec.behind,
-        spec.compact_by,
-        spec.tombstones_ms,
-    )
-    statements: list[Statement] = [(STREAM_SQL, [row])]
-    if created:
-        rows = [
-            (state.number, state.stream, state.partition, state.log_start_offset)
-            for state in created
-        ]
-        statements.append((PARTITION_SQL, rows))
-    return statements
-
-
-def apply_spec(spec: StreamSpec, created: Sequence[PartitionState], catalog: Catalog) -> None:
-    """Tell the catalog of a stream that was created or changed."""
-    catalog.specs[spec.name] = spec
-    catalog.specs = dict(sorted(catalog.specs.items()))
-    for state in created:
-        catalog.partitions[state.stream, state.partition] = state
-    for state in catalog.of_streams([spec.name]):
-        state.is_synced = spec.durability == "fsync"

@@ -27,6 +27,7 @@ from gateway.store.blobs.references import decode_reference
 from gateway.store.cursors import Key
 from gateway.store.sqlite.damage import find_in_layout
 from gateway.store.sqlite.rebuilding import RECORDS_LOST_MAX
+from gateway.store.sqlite.reservations import Reservation, decode_reservations
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, decode_row, is_intact
 from gateway.store.sqlite.schema import DATABASE_NAME, FENCE_SPAN
 from gateway.store.sqlite.stretches import Stretch, merged, uncovered
@@ -34,6 +35,7 @@ from gateway.store.sqlite.stretches import Stretch, merged, uncovered
 FAULTS_SHOWN_MAX = 1000
 REPORTS_SQL = "SELECT value FROM entries WHERE table_name = 'damage' ORDER BY key"
 OFFSETS_SQL = "SELECT group_name, stream, partition, committed_offset FROM group_offsets"
+UNWRITTEN_SQL = "SELECT key, value FROM entries WHERE table_name = 'unwritten' ORDER BY key"
 COUNTS_SQL = """
     SELECT group_name, stream, partition, since_offset, passed, returned, committed_offset
     FROM group_offsets ORDER BY group_name, stream, partition
@@ -71,6 +73,8 @@ class Verdict:
     reports: list[dict[str, Any]] = field(default_factory=list)
     batch_count: int = 0
     blob_count: int = 0
+    reservations: dict[Key, Reservation] = field(default_factory=dict)
+    """Of memory streams: how far they may have gone, and what they have lost."""
 
     @property
     def is_sound(self) -> bool:
@@ -134,12 +138,22 @@ def examine(connection: sqlite3.Connection) -> Verdict:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         for finding in find_in_layout(connection, version):
             verdict.fault(f"catalogue: {finding}")
+        read_reservations(connection, verdict)
         check_batches(connection, verdict)
         check_gaps(verdict)
         check_groups(connection, verdict)
     except sqlite3.Error as error:
         verdict.fault(f"database: {error}")
     return verdict
+
+
+def read_reservations(connection: sqlite3.Connection, verdict: Verdict) -> None:
+    """Learn what memory streams may hold beyond the file."""
+    for row in connection.execute(UNWRITTEN_SQL):
+        try:
+            verdict.reservations.update(decode_reservations(iter([row])))
+        except (ValueError, TypeError, KeyError):
+            verdict.fault(f"the note of what {row[0]} holds in memory is not what was written")
 
 
 def connect_snapshot(path: Path) -> sqlite3.Connection:
@@ -278,7 +292,7 @@ def note_ahead(batches: Sequence[RecordBatch], row: BatchRow, check: PartitionCh
 
 def check_gaps(verdict: Verdict) -> None:
     """See that every hole in the offsets is one that an earlier report of damage has named."""
-    known = reported(verdict.reports)
+    known = reported(verdict)
     for key, own in verdict.partitions.items():
         named = merged(known[key].lost + known[key].jumps)
         for gap in own.gaps:
@@ -293,10 +307,15 @@ class Reported(NamedTuple):
     jumps: list[Stretch]
 
 
-def reported(reports: Sequence[dict[str, Any]]) -> defaultdict[Key, Reported]:
-    """The offsets that each partition has given up."""
+def reported(verdict: Verdict) -> defaultdict[Key, Reported]:
+    """The offsets that each partition has given up.
+
+    Of what memory alone has held nobody can say how much it was: all of it is a jump.
+    """
     found: defaultdict[Key, Reported] = defaultdict(lambda: Reported([], []))
-    for report in reports:
+    for key, reservation in verdict.reservations.items():
+        found[key].jumps.extend(reservation.lost)
+    for report in verdict.reports:
         for gap in report.get("gaps", ()):
             own = found[gap["stream"], gap["partition"]]
             stretch = (gap["start_offset"], gap["stop_offset"])
@@ -308,6 +327,12 @@ def reported(reports: Sequence[dict[str, Any]]) -> defaultdict[Key, Reported]:
         lost = [rest for stretch in merged(own.lost) for rest in uncovered(*stretch, jumps)]
         found[key] = Reported(lost, jumps)
     return found
+
+
+def end_of(own: PartitionCheck, verdict: Verdict) -> int:
+    """How far somebody may have read: memory streams are ahead of the file."""
+    reservation = verdict.reservations.get((own.stream, own.partition))
+    return max(own.next_offset, reservation.reserved if reservation else 0)
 
 
 def check_groups(connection: sqlite3.Connection, verdict: Verdict) -> None:
@@ -322,7 +347,7 @@ def check_groups(connection: sqlite3.Connection, verdict: Verdict) -> None:
         own = verdict.partitions.get((stream, partition))
         if own is None:
             verdict.fault(f"group {group!r}: {stream}/{partition} doesn't exist")
-        elif not 0 <= offset <= own.next_offset:
+        elif not 0 <= offset <= end_of(own, verdict):
             verdict.fault(
                 f"group {group!r}: {stream}/{partition} ends at {own.next_offset}, "
                 f"its committed offset is {offset}"

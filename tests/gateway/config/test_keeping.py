@@ -32,6 +32,10 @@ def test_everything_reaches_the_stream(load):
     )
 
 
+def test_a_stream_may_be_in_memory_for_a_while(load):
+    assert load("durability: memory").durability == "memory"
+
+
 def test_a_stream_that_compacts_is_kept_for_ever_unless_it_has_an_age(load):
     spec = load("compact: {by: topic}")
     assert (spec.compact_by, spec.tombstones_ms, spec.retention_age_ms) == ("topic", DAY_MS, None)
@@ -45,6 +49,7 @@ def test_a_stream_that_compacts_is_kept_for_ever_unless_it_has_an_age(load):
     [
         ("compact: {by: colour}", "'colour'"),
         ("compact: {}", "'by'"),
+        ("durability: memory, compact: {by: topic}", "can't be kept in memory"),
         ("compact: {by: topic}, retention: {size: 1MiB}", "only be limited by age"),
         ("compact: {by: topic}, retention: {count: 5}", "only be limited by age"),
     ],

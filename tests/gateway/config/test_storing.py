@@ -42,6 +42,11 @@ def test_everything_reaches_its_part(load):
     assert load("store: {write_budget: 1MiB/day}").wear == WearOptions(MIB, None)
 
 
+def test_what_memory_streams_hold_is_bounded_by_time_and_size(load):
+    options = load("store: {memory_window: 10m, memory_size: 1MiB}").store_options()
+    assert (options.memory_ms, options.memory_bytes_max) == (600_000, MIB)
+
+
 def test_a_pass_of_scrubbing_takes_a_week_unless_told_otherwise(load):
     assert load("version: 1").scrub_ms == 7 * DAY_MS
     assert load("store: {scrub: 1d}").scrub_ms == DAY_MS
@@ -52,6 +57,8 @@ def test_a_pass_of_scrubbing_takes_a_week_unless_told_otherwise(load):
     ("text", "complaint"),
     [
         ("store: {scrub: 1s}", "'scrub'"),
+        ("store: {memory_window: 10ms}", "'memory_window'"),
+        ("store: {memory_size: 1KiB}", "'memory_size'"),
         ("store: {linger: soon}", "'soon' is not a duration"),
         ("store: {linger: [auto]}", "is not a duration"),
         ("store: {linger: 1h}", "at most 10000 ms"),

@@ -4,7 +4,6 @@ import pytest
 
 from gateway.store.limits import Allowance
 from gateway.store.sqlite.catalog import LAST_BATCHES_SQL
-from gateway.store.sqlite.committer import insert_sql
 from gateway.store.sqlite.planning import (
     ROWS_LOADED_MAX,
     WindowRow,
@@ -13,6 +12,7 @@ from gateway.store.sqlite.planning import (
     windows_sql,
 )
 from gateway.store.sqlite.reader import EXTENT_SQL, MOMENT_SQL
+from gateway.store.sqlite.rows import insert_sql
 from gateway.store.sqlite.schema import FENCE_SPAN, batch_id, migration_script
 from tests.gateway.store.building import STREAM
 

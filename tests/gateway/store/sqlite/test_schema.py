@@ -20,7 +20,7 @@ from gateway.store.sqlite.schema import (
     commit_no_of,
     migration_script,
 )
-from gateway.store.sqlite.store import PARTITIONS_TOTAL_MAX
+from gateway.store.sqlite.specs import PARTITIONS_TOTAL_MAX
 from tests.gateway.store.building import BASE_MS, everything, numbered
 
 

@@ -78,7 +78,14 @@ async def test_closing_twice_is_closing_once(tmp_path):
         (StreamSpec("x" * 201), "1 to 200"),
         (StreamSpec("a", 0), "0 partitions"),
         (StreamSpec("a", 257), "use 1 to 256"),
-        (StreamSpec("a", durability="memory"), "durability 'memory'; this engine has: fsync, os"),
+        (
+            StreamSpec("a", durability="tape"),
+            "durability 'tape'; this engine has: fsync, memory, os",
+        ),
+        (
+            StreamSpec("a", durability="memory", compact_by="device", retention_age_ms=None),
+            "durability can't be 'memory'",
+        ),
     ],
 )
 async def test_a_stream_that_can_not_be_is_refused(tmp_path, spec, message):
