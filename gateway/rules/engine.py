@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heappush
 
 import orjson
 
-from gateway.events import RecordBatch
+from gateway.events import RecordBatch, Run
 from gateway.mqtt import matches
 from gateway.rules.alarm_topics import read_command_topic
 from gateway.rules.alarms import Outbox
@@ -24,6 +24,14 @@ from gateway.rules.command_lane import CommandLane
 from gateway.rules.counters import RuleCounters
 from gateway.rules.desk import Desk
 from gateway.rules.desk_snapshots import snapshot_desk
+from gateway.rules.device_facts import (
+    GATEWAY_CLIENT,
+    TWINS_STREAM,
+    DeviceFacts,
+    decode_fact,
+    reads_facts,
+)
+from gateway.rules.fast_runs import take_run
 from gateway.rules.instants import NEVER
 from gateway.rules.lanes import Lane
 from gateway.rules.lookups import LOOKUPS_STREAM, Version, decode_version
@@ -74,7 +82,9 @@ class Engine:
             if rule.enabled:
                 timed = on_its_clock(rule)
                 specs_by_lane.setdefault(lane_name(timed), []).append(timed)
-        self._versions: dict[str, Version] = {}
+        self.facts = DeviceFacts()
+        self._reads_facts = reads_facts(rules)
+        self._versions: dict[str, Version] = dict(self.facts.versions)
         self._new_versions: set[str] = set()
         self._lanes = [
             lane_of(name, specs, self._outbox, self._versions)
@@ -84,6 +94,8 @@ class Engine:
         self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
         self._decoder_of = decoder_of
+        # Topics of which one lane alone reads, and reads runs at once.
+        self._fast_by_topic: dict[str, Lane] = {}
         self._decoders_by_topic: dict[str, Callable[[bytes], Value]] = {}
         self._lanes_by_stream = {
             stream: [lane for lane in self._lanes if stream in streams_read(lane.spec)]
@@ -155,6 +167,8 @@ class Engine:
             elif batch.stream == LOOKUPS_STREAM:
                 self._feed_lookups(batch)
             elif batch.stream in self._lanes_by_stream:
+            elif batch.stream == TWINS_STREAM and self._reads_facts:
+                self._feed_twins(batch)
                 self._feed_derived(batch, self._lanes_by_stream[batch.stream])
             else:
                 self._feed_events(batch)
@@ -180,6 +194,7 @@ class Engine:
         names, self._new_versions = sorted(self._new_versions), set()
         yield from snapshot_lookups(self._versions[name] for name in names)
 
+        yield from self.facts.snapshot()
     def restore(self, entries: Iterable[tuple[str, bytes]]) -> list[str]:
         """Take over every entry that snapshots have left; returns those that can be deleted.
 
@@ -202,38 +217,50 @@ class Engine:
         self._outbox.clock_ms = restoration.clock_ms
         self._versions.update(restoration.versions)
         self._inventories |= {name: tuple(one.rows) for name, one in self._versions.items()}
+        if self._reads_facts:
+            self.facts.restore(restoration.facts)
         for lane, keys in self._inventories_of_lanes():
             resume(lane, keys)
-        return restoration.finish()
+        stale = restoration.finish()
+        return stale if self._reads_facts else [*stale, *restoration.facts]
 
-    def _feed_events(self, batch: RecordBatch) -> None:  # noqa: C901 - the hot path
+    def _feed_events(self, batch: RecordBatch) -> None:
         outbox = self._at(batch)
-        lanes_by_topic = self._lanes_by_topic
+        lanes_by_topic, fast_by_topic = self._lanes_by_topic, self._fast_by_topic
         offset = batch.base_offset
-        loads = orjson.loads
-        decoders_by_topic = self._decoders_by_topic
         for run in batch.runs:
-            arrival_ms = run.arrival_ms
-            if arrival_ms > outbox.clock_ms:
+            count = len(run)
+            if run.arrival_ms > outbox.clock_ms:
                 outbox.offset = offset
-                self._move_clock(arrival_ms)
-            if run.client == RULES_CLIENT:
-                offset += len(run)
-                continue
-            outbox.client = run.client
-            for (topic, device), raw in zip(run.origins, run.payloads, strict=True):
-                lanes = lanes_by_topic.get(topic)
-                if lanes is None:
-                    lanes = self._resolve(topic)
-                if lanes:
-                    outbox.offset = offset
-                    try:
-                        payload: Value = decoders_by_topic.get(topic, loads)(raw)
-                    except ValueError:
-                        payload = UNKNOWN
-                    for lane in lanes:
-                        lane.accept(payload, raw, topic, device, arrival_ms)
-                offset += 1
+                self._move_clock(run.arrival_ms)
+            if run.client != RULES_CLIENT:
+                outbox.client = run.client
+                origins, index = run.origins, 0
+                while index < count:
+                    topic = origins[index].topic
+                    lane = fast_by_topic.get(topic)
+                    if lane is not None:
+                        index = take_run(lane, run, index, offset + index, fast_by_topic)
+                        continue
+                    lanes = lanes_by_topic.get(topic)
+                    if lanes is None:
+                        self._resolve(topic)
+                        continue
+                    if lanes:
+                        outbox.offset = offset + index
+                        self._accept(lanes, run, index)
+                    index += 1
+            offset += count
+
+    def _accept(self, lanes: Sequence[Lane | CommandLane], run: Run, index: int) -> None:
+        """Show one event to its lanes."""
+        (topic, device), raw = run.origins[index], run.payloads[index]
+        try:
+            payload: Value = self._decoders_by_topic.get(topic, orjson.loads)(raw)
+        except ValueError:
+            payload = UNKNOWN
+        for lane in lanes:
+            lane.accept(payload, raw, topic, device, run.arrival_ms)
 
     def _feed_derived(self, batch: RecordBatch, lanes: Sequence[Lane]) -> None:
         """Show what rules have emitted to those that read it; nobody else's records count."""
@@ -250,6 +277,14 @@ class Engine:
                 lane.accept(payload, record.payload, record.topic, record.device, record.arrival_ms)
 
     def _feed_lookups(self, batch: RecordBatch) -> None:
+    def _feed_twins(self, batch: RecordBatch) -> None:
+        """Show each record to the lanes, and let what it says of a device hold after it."""
+        for record in batch.records():
+            self._feed_events(batch.slice(record.offset, record.offset + 1))
+            fact = decode_fact(record.topic, record.payload)
+            if fact is not None and record.client == GATEWAY_CLIENT:
+                self.facts.take(fact)
+
         """Take over new versions of look-ups; nobody else's records count."""
         outbox = self._at(batch)
         for record in batch.records():
@@ -300,23 +335,30 @@ class Engine:
             self._desk.dismiss_orphans()
         return outbox
 
-    def _resolve(self, topic: str) -> tuple[Lane | CommandLane, ...]:
-        """The lanes that read a topic; remembered, for as many topics as there is room."""
+    def forget_topics(self) -> None:
+        """Find lanes and decoders of every topic again: what they go by is another."""
+        self._lanes_by_topic.clear()
+        self._fast_by_topic.clear()
+        self._decoders_by_topic.clear()
+
+    def _resolve(self, topic: str) -> None:
+        """Find the lanes that read a topic; remembered, for as many topics as there is room."""
         if len(self._lanes_by_topic) >= TOPICS_MAX:
-            self._lanes_by_topic.clear()
-            self._decoders_by_topic.clear()
-        lanes: tuple[Lane | CommandLane, ...] = tuple(
+            self.forget_topics()
+        lanes = tuple(
             lane
             for lane, filters in self._filters
             if any(matches(topic_filter, topic) for topic_filter in filters)
         )
         decode = None if self._decoder_of is None or not lanes else self._decoder_of(topic)
         if read_command_topic(topic) is not None:
-            lanes = (self._command_lane, *lanes)
-        elif decode is not None:
-            self._decoders_by_topic[topic] = decode
+            self._lanes_by_topic[topic] = (self._command_lane, *lanes)
+            return
         self._lanes_by_topic[topic] = lanes
-        return lanes
+        if decode is not None:
+            self._decoders_by_topic[topic] = decode
+        elif len(lanes) == 1 and lanes[0].is_fast:
+            self._fast_by_topic[topic] = lanes[0]
 
     def _plans(self) -> Iterator[RulePlan]:
         for lane in self._lanes:

@@ -20,7 +20,15 @@ from gateway.rules.expression.fusion import fuse
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
 from gateway.rules.lookups import Version
-from gateway.rules.plans import EVENT_NAMES, NO_VERSIONS, Layout, RulePlan, event_parts, names_of
+from gateway.rules.plans import (
+    EVENT_NAMES,
+    NO_VERSIONS,
+    Layout,
+    Place,
+    RulePlan,
+    event_parts,
+    names_of,
+)
 from gateway.rules.rosters import Roster
 from gateway.rules.spec import Expression, RuleSpec, StatefulCall
 from gateway.rules.tides import Tides
@@ -89,8 +97,8 @@ class Lane:
         self.stepped = [plan for plan in running if not plan.is_plain]
         self.plain = [plan for plan in running if plan.is_plain]
         layout = Layout(None if self.time.by_arrival else self.spec.time.field, running)
-        self.places = [plan.place for plan in self.plain]
-        self.plain_values = layout.plain
+        self.plain_rules = [(plan, plan.place) for plan in self.plain]
+        self.plain_values, self.owners = layout.plain, layout.owners
         self.fused = fuse(layout.compiled())
         for timeline in self.timelines.values():
             timeline.values = None
@@ -261,9 +269,10 @@ class Lane:
         own = values[self.plain_values]
         if own == timeline.values and timeline.is_settled:
             return
+        rules = self._changed(own, timeline)
         timeline.values = own
         timeline.is_settled = True
-        for plan, place in zip(self.plain, self.places, strict=True):
+        for plan, place in rules:
             track = timeline.tracks[plan.index]
             if track is None:
                 if plan.is_lazy and values[place.when] is not True:
@@ -276,6 +285,17 @@ class Lane:
                 self.note_fault(plan, fault)
             track.is_dirty = True
             timeline.due_ms = min(timeline.due_ms, track.due_ms)
+
+    def _changed(
+        self, own: tuple[Value, ...], timeline: Timeline
+    ) -> Sequence[tuple[RulePlan, Place]]:
+        """The rules to be shown an event: where all is settled, those that see something new."""
+        before = timeline.values
+        if before is None or not timeline.is_settled:
+            return self.plain_rules
+        owners = self.owners
+        numbers = {owners[index] for index in range(len(own)) if own[index] is not before[index]}
+        return [self.plain_rules[number] for number in sorted(numbers)]
 
     def begin(self, timeline: Timeline, plan: RulePlan) -> Track:
         """Begin the track of a rule along a timeline."""

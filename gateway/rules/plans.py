@@ -224,14 +224,16 @@ class Place:
 class Layout:
     """Everything that an event alone decides, as expressions to be computed together."""
 
-    __slots__ = ("expressions", "plain")
+    __slots__ = ("expressions", "owners", "plain")
 
     def __init__(self, time_field: Expression | None, plans: Sequence[RulePlan]) -> None:
         self.expressions: list[Expression] = [] if time_field is None else [time_field]
         start = len(self.expressions)
-        for plan in plans:
-            if plan.is_plain:
-                self._place_plain(plan)
+        # Which of the plain rules each of their values belongs to.
+        self.owners: list[int] = []
+        for number, plan in enumerate(plan for plan in plans if plan.is_plain):
+            self._place_plain(plan)
+            self.owners += [number] * (len(self.expressions) - start - len(self.owners))
         self.plain = slice(start, len(self.expressions))
         for plan in plans:
             if plan.is_ready and not plan.is_plain:
