@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from gateway.server import (
     RETAINED_HOLDER,
     DeviceUsage,
     MqttServer,
-    PayloadChecks,
+    ProfilesInUse,
     retained_check,
 )
 from gateway.store import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         DeviceDesk,
         HandlerCrew,
         Ledger,
+        ProfileFiles,
         RulesAtWork,
         RulesJob,
         WearWatch,
@@ -90,6 +92,8 @@ class Gateway:
         self._ledger: Ledger | None = None
         self._desk_host: DeskHost | None = None
         self._crew: HandlerCrew | None = None
+        self._profile_files: ProfileFiles | None = None
+        self._in_use: ProfilesInUse | None = None
         self._services: DeviceDesk | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -124,10 +128,12 @@ class Gateway:
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
+        weaker = {own.name: own.durability for own in specs if own.durability != "fsync"}
+        self._server.hub.ingest.weaker = weaker
         by_stream = {one.spec.name: one.claim_bytes for one in self._config.streams}
         self._server.keep_large(self._blobs, claim_limits(by_stream, self._profiles))
-        if any(profile.checks_on_ingest for profile in self._profiles.profiles):
-            self._server.hub.ingest.payload_checks = PayloadChecks(self._profiles)
+        limits_of = partial(claim_limits, by_stream)
+        self._in_use = ProfilesInUse(self._server, self._profiles, self._device_topics, limits_of)
         addresses = await self._server.start()
         self._tasks += self._server.tasks
         await self._start_loops(store, router, desk)
@@ -163,7 +169,7 @@ class Gateway:
                 RouteRow(stream, tuple(filters), partitions)
                 for stream, filters, partitions in self._routes()
             ),
-            device_topics=tuple(self._device_topics()),
+            device_topics=tuple(self._device_topics(self._profiles)),
             derived=config.derived.default,
             derived_by_name=config.derived.by_name,
         )
@@ -243,14 +249,14 @@ class Gateway:
             self._desk_host.requests |= services.requests
             self._desk_host.tables.watch(DEVICES_TABLE, services.registry_changed)
         self._tasks += services.start()
-
-    def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
-        """Start the rules and the handlers."""
-        if self._rules is not None:
         updates = OtaDesk(around, self._blobs, self._server.tell, self._config.ota)
         if self._desk_host is not None:
             self._desk_host.requests |= updates.requests
         self._tasks.append(updates.start())
+
+    def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
+        """Start the rules and the handlers."""
+        if self._rules is not None:
             self._start_rules(store, self._rules)
         if self._config.handlers:
             self._crew = self._build_crew(store, router, desk)
@@ -285,12 +291,23 @@ class Gateway:
         """Start what looks for payloads that are wrong, and for blobs that nobody refers to."""
         from gateway.pipeline import Inspection, Sweeping
 
-        if any(profile.is_inspected for profile in self._profiles.profiles):
-            names = [stream.spec.name for stream in self._config.streams]
-            inspection = Inspection(store, self._profiles, names, self._clock)
-            self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
+        names = [stream.spec.name for stream in self._config.streams]
+        inspection = Inspection(store, self._profiles, names, self._clock)
+        self._tasks.append(asyncio.create_task(inspection.run(), name="profiles"))
+        self._watch_profiles()
         sweeping = Sweeping(store, self._blobs, {RETAINED_HOLDER: retained_check(store)})
         self._tasks.append(asyncio.create_task(sweeping.run(), name="blobs"))
+
+    def _watch_profiles(self) -> None:
+        """See to it that changed profiles are read; what is wrong with them the audit tells."""
+        from gateway.pipeline import ProfileFiles
+
+        path, interval_ms = self._config.profiles_path, self._config.rules_reload_ms
+        if path is None or self._in_use is None:
+            return
+        load, tell = partial(load_profiles, [path]), self._in_use.tell_invalid
+        files = self._profile_files = ProfileFiles(path, load, self._profiles, interval_ms, tell)
+        self._tasks.append(asyncio.create_task(files.run(), name="profile files"))
 
     async def _open_desk(self, store: StreamStore, desk: GroupDesk) -> None:
         """Let members of consumer groups in other processes sign in."""
@@ -326,6 +343,8 @@ class Gateway:
             self._server.reload()
         if self._crew is not None:
             self._crew.reload()
+        if self._profile_files is not None:
+            self._profile_files.touch()
 
     def _routes(self) -> list[StreamRoute]:
         """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
@@ -344,14 +363,14 @@ class Gateway:
             ),
         ]
 
-    def _device_topics(self) -> list[str]:
+    def _device_topics(self, profiles: ProfileBook) -> list[str]:
         """The templates that tell the device of a topic, in their order."""
-        return [*SERVICE_TEMPLATES, *self._profiles.templates, *self._config.device_topics]
+        return [*SERVICE_TEMPLATES, *profiles.templates, *self._config.device_topics]
 
     def _router(self) -> Router:
         return Router(
             self._routes(),
-            DeviceTopics(self._device_topics()).device_of,
+            DeviceTopics(self._device_topics(self._profiles)).device_of,
             partition_of,
             topic_levels_max=self._config.server.session.topic_levels_max,
             is_sealed=is_sealed,

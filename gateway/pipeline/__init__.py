@@ -10,6 +10,7 @@ from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
 from gateway.pipeline.inspecting import Inspection, InspectionOptions
 from gateway.pipeline.ledger import Ledger
+from gateway.pipeline.profile_files import ProfileFiles
 from gateway.pipeline.puts import no_puts
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.scrub import Scrub, ScrubOptions
@@ -28,9 +29,9 @@ __all__ = [
     "Inspection",
     "InspectionOptions",
     "Ledger",
-    "Retention",
     "OtaDesk",
     "ProfileFiles",
+    "Retention",
     "RetentionOptions",
     "RouteRow",
     "RulesAtWork",

@@ -20,6 +20,7 @@ from msgspec import msgpack
 from gateway.clock import Clock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, RecordBatch, Run
+from gateway.pipeline.device_facts import facts_before
 from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.pipeline.lookup_files import LOOKUPS_SPEC, LookupFiles
 from gateway.pipeline.outlets import ALARMS_TABLE, Outlets, Route, standing_puts
@@ -158,6 +159,10 @@ class RuleEvaluation:
             await asyncio.gather(watching, return_exceptions=True)
             await member.close()
 
+    def forget_topics(self) -> None:
+        """Have every topic looked up again: the profiles are others, between two records."""
+        self._engine.forget_topics()
+
     async def swap(self, rules: RuleSet) -> None:
         """Let other rules go on where these stand, between two records; returns when they do.
 
@@ -212,6 +217,8 @@ class RuleEvaluation:
             for _, told in await self._store.table(ALARMS_TABLE).items():
                 self._engine.disown(orjson.loads(told))
         await self._look_up_at_first()
+        if self._rules.reads_devices and not self._engine.facts.is_known:
+            self._engine.facts.begin(await facts_before(self._store, GROUP))
         if stale:
             await self._store.append([], [Put(TABLE, name, None) for name in stale])
 

@@ -45,11 +45,13 @@ class Inspection:
     ) -> None:
         self._store = store
         self._book = book
+        book.watch(self._forget)
         self._streams = streams
         self._clock = clock
         self._options = options or InspectionOptions()
         self._inspectors_by_topic: dict[str, tuple[Profile, Decode] | None] = {}
         self._letters: list[Run] = []
+        self._renewed = asyncio.Event()
         self._offsets: dict[tuple[str, int], int] = {}
         self._unsaved_records = 0
         self._committed_ms = clock.monotonic_ms()
@@ -76,7 +78,13 @@ class Inspection:
             await member.close()
 
     async def _begin(self) -> None:
-        """See that the group begins with what comes, unless it has its place already."""
+        """See that the group begins with what comes, unless it has its place already.
+
+        As long as no profile wants it, it has no place and reads nothing.
+        """
+        while not any(profile.is_inspected for profile in self._book.profiles):
+            await self._renewed.wait()
+            self._renewed.clear()
         while True:
             try:
                 await begin_at_end(self._store, GROUP, list(self._streams))
@@ -129,6 +137,10 @@ class Inspection:
             found = (profile, self._book.decoder_named(profile.name))
         self._inspectors_by_topic[topic] = found
         return found
+
+    def _forget(self) -> None:
+        self._inspectors_by_topic.clear()
+        self._renewed.set()
 
     def _is_due(self) -> bool:
         if self._letters:

@@ -81,6 +81,12 @@ class Router:
         self._known_bytes = 0
         self._routes_by_topic_bytes: dict[bytes, Route] = {}
 
+    def rename(self, device_of: Callable[[str], str]) -> None:
+        """Let topics name their devices in another way from now on."""
+        self._device_of = device_of
+        self._routes_by_topic_bytes.clear()
+        self._known_bytes = 0
+
     def routes_of(self, topics: Sequence[bytes]) -> list[Route]:
         """Resolve topic names as they stand on the wire, in order.
 

@@ -26,6 +26,7 @@ from gateway.server.options import (
 from gateway.server.passwords import hash_password
 from gateway.server.payload_checks import PayloadChecks
 from gateway.server.presence import PRESENCE_STREAM
+from gateway.server.profiles_in_use import ProfilesInUse
 from gateway.server.registry_audit import audit_edits
 from gateway.server.retaining import RETAINED_HOLDER, retained_check
 from gateway.server.spilling import ClaimLimits
@@ -49,6 +50,7 @@ __all__ = [
     "ListenerOptions",
     "MqttServer",
     "PayloadChecks",
+    "ProfilesInUse",
     "QuotaOptions",
     "ServerOptions",
     "TlsFilesInvalid",

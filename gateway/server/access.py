@@ -396,6 +396,13 @@ class Gate:
             permit.limits = limits
             self.renew_quota(connection)
 
+    def look_again_at_all(self) -> None:
+        """Let everybody here have what registry and profiles say by now."""
+        for device_id, connections in list(self._connections.items()):
+            device = self.registry.get(device_id)
+            for connection in list(connections):
+                self._look_again(connection, device)
+
     def send_away(self, connection: Connection, reason: str) -> None:
         """End a connection whose client may not be here any more."""
         permit = connection.permit

@@ -79,6 +79,11 @@ class Spilling:
         self.spilled = 0
         self.spilled_bytes = 0
 
+    def renew(self, limits: ClaimLimits) -> None:
+        """Go by other limits from now on."""
+        self._limits = limits
+        self.least_bytes = limits.least
+
     @property
     def is_busy(self) -> bool:
         """Whether anything waits here."""

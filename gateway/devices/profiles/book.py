@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.devices.decoders.limits import Decode
 from gateway.devices.profiles.codec import build_decoder
@@ -22,9 +22,20 @@ class ProfileBook:
         """
         self.profiles = tuple(profiles)
         self._decoders = dict(decoders or {})
+        self._watchers: list[Callable[[], object]] = []
         for profile in self.profiles:
             if profile.name not in self._decoders:
                 self._decoders[profile.name] = build_decoder(profile)
+
+    def watch(self, forget: Callable[[], object]) -> None:
+        """Let somebody hear when the profiles are others: what was remembered of them is over."""
+        self._watchers.append(forget)
+
+    def replace(self, other: ProfileBook) -> None:
+        """Hold what another book holds, from now on."""
+        self.profiles, self._decoders = other.profiles, other._decoders
+        for forget in self._watchers:
+            forget()
 
     def __len__(self) -> int:
         return len(self.profiles)

@@ -48,22 +48,26 @@ def router_of(job: RulesJob) -> Router:
     return Router(routes, DeviceTopics(job.device_topics).device_of, partition_of)
 
 
-def build_evaluation(
-    job: RulesJob, rules: RuleSet, store: ConsumerStore, clock: Clock, puts_of: PutsOf = no_puts
+def build_evaluation(  # noqa: PLR0913 - what rules at work are made of
+    job: RulesJob,
+    rules: RuleSet,
+    profiles: ProfileBook,
+    store: ConsumerStore,
+    clock: Clock,
+    puts_of: PutsOf = no_puts,
 ) -> RuleEvaluation:
-    """The rules at work on a log; `puts_of` tells which tables must change with their records.
-
-    Raises:
-        DocumentInvalid: the profiles are wrong; every error is listed.
-    """
-    profiles = load_job_profiles(job)
+    """The rules at work on a log; `puts_of` tells which tables must change with their records."""
     return RuleEvaluation(
         store,
         rules,
         job.streams,
         router_of(job).route_of,
         clock,
-        EvaluationOptions(derived_spec=job.derived_spec),
+        EvaluationOptions(
+            checkpoint_records=job.checkpoint_records,
+            checkpoint_interval_ms=job.checkpoint_interval_ms,
+            derived_spec=job.derived_spec,
+        ),
         puts_of=puts_of,
-        decoder_of=profiles.decoder_of if profiles else None,
+        decoder_of=None if job.profiles_path is None else profiles.decoder_of,
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock
@@ -16,7 +14,7 @@ from gateway.store import StreamStore
 
 if TYPE_CHECKING:
     from gateway.pipeline.evaluate import RuleEvaluation
-    from gateway.pipeline.rule_files import RuleFiles
+    from gateway.pipeline.workers.job_files import JobFiles
     from gateway.rules import RuleSet
 
 
@@ -29,7 +27,7 @@ class InlineRules:
         self._job = job
         self._clock = clock
         self._rules: RuleSet | None = None
-        self._files: RuleFiles | None = None
+        self._files: JobFiles | None = None
         self.evaluation: RuleEvaluation | None = None
 
     @property
@@ -50,14 +48,14 @@ class InlineRules:
 
     async def run(self, store: StreamStore, puts_of: PutsOf) -> None:
         """Evaluate until `stop`."""
-        from gateway.pipeline.rule_files import RuleFiles
-        from gateway.pipeline.workers.building import build_evaluation, load_job_rules
+        from gateway.pipeline.workers.building import build_evaluation, load_job_profiles
+        from gateway.pipeline.workers.job_files import JobFiles
 
         assert self._rules is not None  # noqa: S101 - `open` has loaded them
         job, clock = self._job, self._clock
-        evaluation = build_evaluation(job, self._rules, store, clock, puts_of)
-        load = partial(load_job_rules, job)
-        files = RuleFiles(Path(job.rules_path), load, evaluation, job.reload_ms)
+        profiles = load_job_profiles(job)
+        evaluation = build_evaluation(job, self._rules, profiles, store, clock, puts_of)
+        files = JobFiles(job, evaluation, profiles)
         self.evaluation, self._files = evaluation, files
         watching = asyncio.create_task(files.run(), name="rule files")
         try:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.store import StreamSpec
+
+DEFAULT = EvaluationOptions()
 
 
 class RouteRow(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +39,8 @@ class RulesJob:
     device_topics: tuple[str, ...]
     derived: StreamSpec = field(default_factory=lambda: StreamSpec("derived", partitions=1))
     derived_by_name: Mapping[str, StreamSpec] = field(default_factory=dict)
+    checkpoint_records: int = DEFAULT.checkpoint_records
+    checkpoint_interval_ms: int = DEFAULT.checkpoint_interval_ms
 
     def derived_spec(self, name: str) -> StreamSpec:
         """What a derived stream keeps; its one partition keeps the order of the rule."""

@@ -14,15 +14,19 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 from gateway.clock import SystemClock
 from gateway.errors import DocumentInvalid
 from gateway.pipeline.evaluate import RuleEvaluation
-from gateway.pipeline.rule_files import RuleFiles
-from gateway.pipeline.workers.building import build_evaluation, load_job_rules, outline_of
+from gateway.pipeline.workers.building import (
+    build_evaluation,
+    load_job_profiles,
+    load_job_rules,
+    outline_of,
+)
 from gateway.pipeline.workers.job import RulesJob, decode_job
+from gateway.pipeline.workers.job_files import JobFiles
 from gateway.rules import RuleSet
 from gateway.store import Link, open_linked
 
@@ -74,7 +78,7 @@ class RulesProcess:
         self._job: asyncio.Future[RulesJob] = asyncio.get_running_loop().create_future()
         self._begun = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._files: RuleFiles | None = None
+        self._files: JobFiles | None = None
         link.told |= {
             "job": self._take_job,
             "begin": self._begun.set,
@@ -98,11 +102,10 @@ class RulesProcess:
         store = await open_linked(Path(job.data_dir), self._link)
         clock = SystemClock()
         try:
-            evaluation = build_evaluation(job, rules, store, clock)
+            profiles = load_job_profiles(job)
+            evaluation = build_evaluation(job, rules, profiles, store, clock)
             evaluation.progress.on_move = Reports(self._link).note
-            load = partial(load_job_rules, job)
-            path = Path(job.rules_path)
-            files = self._files = RuleFiles(path, load, evaluation, job.reload_ms)
+            files = self._files = JobFiles(job, evaluation, profiles)
             await run_until(self._stopping, evaluation, files)
         finally:
             await store.close()
@@ -116,7 +119,7 @@ class RulesProcess:
             self._files.touch()
 
 
-async def run_until(stopping: asyncio.Event, evaluation: RuleEvaluation, files: RuleFiles) -> None:
+async def run_until(stopping: asyncio.Event, evaluation: RuleEvaluation, files: JobFiles) -> None:
     """Evaluate and watch the files; save the state when it is time to stop."""
     tasks = [asyncio.create_task(one) for one in (evaluation.run(), files.run(), stopping.wait())]
     try:

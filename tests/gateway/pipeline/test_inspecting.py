@@ -126,3 +126,20 @@ def test_a_profile_says_what_becomes_a_letter(rest, raw, cause):
     found = inspect(book.named("p"), book.decoder_named("p"), raw)
     assert cause in found
     assert bool(found) == bool(cause)
+
+
+async def test_as_long_as_no_profile_wants_it_nothing_is_inspected(store):
+    book = parse_profile('version: 1\nprofile: p\ntopics: ["a/{device}"]\nundecodable: ignore\n')
+    inspection = Inspection(store, book, ["telemetry"], ManualClock(), OPTIONS)
+    running = asyncio.create_task(inspection.run())
+    await store.append([run_of(b'{"t": 10}')])
+    book.replace(BOOK)
+
+    async def has_begun():
+        return any(group.name == GROUP for group in await store.groups())
+
+    await until(has_begun, "its place")
+    await store.append([run_of(b'{"t": 10}')])
+    await until(lambda: inspection.letters_written == 1, "the letter")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -158,3 +158,10 @@ def test_a_client_publishes_to_topics_of_so_many_levels_and_no_more():
         found.routes_of([b"plant/meter/m1", b"plant/meter/m1/x"])
     assert caught.value.reason_code == 0x90
     assert found.route_of("plant/meter/m1/x")
+
+
+def test_topics_may_name_their_devices_in_another_way_from_now_on():
+    found = router()
+    before = found.routes_of([b"plant/meter/m1"])[0].origin.device
+    found.rename(lambda topic: f"{before}-{topic.count('/')}")
+    assert found.routes_of([b"plant/meter/m1"])[0].origin.device == f"{before}-2"

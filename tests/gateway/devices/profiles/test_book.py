@@ -35,3 +35,14 @@ def test_templates_come_in_order():
 def test_a_book_builds_what_it_is_not_given():
     again = ProfileBook(BOOK.profiles)
     assert again.decoder_of("old/x")(b"7") == 7
+
+
+def test_what_a_book_holds_can_be_replaced_and_who_remembers_hears_of_it():
+    text = 'version: 1\nprofile: pump\ntopics: ["plant/{device}"]\n'
+    book, heard = parse_profile(text), []
+    book.watch(lambda: heard.append(book.templates))
+    other = parse_profile(text.replace("plant", "hall"))
+    book.replace(other)
+    assert book.templates == other.templates
+    assert heard == [other.templates]
+    assert book.decoder_named("pump") is other.decoder_named("pump")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.clock import ManualClock
+from gateway.devices import ProfileBook
 from gateway.errors import DocumentInvalid
 from gateway.pipeline.workers.building import (
     build_evaluation,
@@ -40,4 +41,4 @@ def test_profiles_are_loaded_where_there_are_any(job, tmp_path):
 
 def test_the_rules_of_the_job_are_at_work(job):
     rules = load_job_rules(job)
-    assert build_evaluation(job, rules, None, ManualClock()).rules is rules
+    assert build_evaluation(job, rules, ProfileBook(), None, ManualClock()).rules is rules
