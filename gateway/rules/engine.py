@@ -93,9 +93,9 @@ class Engine:
         self._lanes_by_partition = [one for one in self._lanes if isinstance(one, PartitionLane)]
         self._filters = [(lane, topic_filters(lane.spec)) for lane in self._lanes]
         self._lanes_by_topic: dict[str, tuple[Lane | CommandLane, ...]] = {}
-        self._decoder_of = decoder_of
         # Topics of which one lane alone reads, and reads runs at once.
         self._fast_by_topic: dict[str, Lane] = {}
+        self._decoder_of = decoder_of
         self._decoders_by_topic: dict[str, Callable[[bytes], Value]] = {}
         self._lanes_by_stream = {
             stream: [lane for lane in self._lanes if stream in streams_read(lane.spec)]
@@ -166,9 +166,9 @@ class Engine:
                 self._feed_ticks(batch)
             elif batch.stream == LOOKUPS_STREAM:
                 self._feed_lookups(batch)
-            elif batch.stream in self._lanes_by_stream:
             elif batch.stream == TWINS_STREAM and self._reads_facts:
                 self._feed_twins(batch)
+            elif batch.stream in self._lanes_by_stream:
                 self._feed_derived(batch, self._lanes_by_stream[batch.stream])
             else:
                 self._feed_events(batch)
@@ -193,8 +193,8 @@ class Engine:
         yield from snapshot_counters(self._lanes, self._desk)
         names, self._new_versions = sorted(self._new_versions), set()
         yield from snapshot_lookups(self._versions[name] for name in names)
-
         yield from self.facts.snapshot()
+
     def restore(self, entries: Iterable[tuple[str, bytes]]) -> list[str]:
         """Take over every entry that snapshots have left; returns those that can be deleted.
 
@@ -216,9 +216,9 @@ class Engine:
         """End a restoration; returns the entries that can be deleted."""
         self._outbox.clock_ms = restoration.clock_ms
         self._versions.update(restoration.versions)
-        self._inventories |= {name: tuple(one.rows) for name, one in self._versions.items()}
         if self._reads_facts:
             self.facts.restore(restoration.facts)
+        self._inventories |= {name: tuple(one.rows) for name, one in self._versions.items()}
         for lane, keys in self._inventories_of_lanes():
             resume(lane, keys)
         stale = restoration.finish()
@@ -276,7 +276,6 @@ class Engine:
             for lane in lanes:
                 lane.accept(payload, record.payload, record.topic, record.device, record.arrival_ms)
 
-    def _feed_lookups(self, batch: RecordBatch) -> None:
     def _feed_twins(self, batch: RecordBatch) -> None:
         """Show each record to the lanes, and let what it says of a device hold after it."""
         for record in batch.records():
@@ -285,6 +284,7 @@ class Engine:
             if fact is not None and record.client == GATEWAY_CLIENT:
                 self.facts.take(fact)
 
+    def _feed_lookups(self, batch: RecordBatch) -> None:
         """Take over new versions of look-ups; nobody else's records count."""
         outbox = self._at(batch)
         for record in batch.records():

@@ -16,7 +16,6 @@ from gateway.devices import (
     UpdateRefused,
     shown_campaign,
 )
-from gateway.errors import ChangeRefused
 from gateway.pipeline.devices.loop import Around, ServiceLoop
 from gateway.pipeline.devices.ota import OtaService, Tell
 from gateway.pipeline.devices.turns import Turn
@@ -56,7 +55,7 @@ class OtaDesk:
         Raises:
             ChangeRefused: it can't be so.
         """
-        image = _decoded(wanted, Image, "an image")
+        image = _decoded(wanted, Image)
 
         async def act(turn: Turn) -> Image:
             return await self.service.add_image(
@@ -84,7 +83,7 @@ class OtaDesk:
         Raises:
             ChangeRefused: it can't be so.
         """
-        campaign = _decoded(wanted, Campaign, "a campaign")
+        campaign = _decoded(wanted, Campaign)
 
         async def act(turn: Turn) -> Campaign:
             return await self.service.start(campaign, image_id, turn)
@@ -119,8 +118,8 @@ class OtaDesk:
         return {"campaign": campaign_id}
 
 
-def _decoded(content: bytes, kind: type[Any], name: str) -> Any:
+def _decoded(content: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.msgpack.decode(content, type=kind)
     except msgspec.DecodeError as error:
-        raise ChangeRefused(f"not {name}: {error}") from None
+        raise UpdateRefused(f"not a {kind.__name__.lower()}: {error}") from None
