@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from gateway.clock import Clock
 from gateway.errors import StoreError, StoreFull, StoreUnavailable
@@ -43,6 +44,9 @@ NOT_STORED = "the log could not be written; the message is not stored"
 
 class Ingest:
     """The one way into the log for what clients publish, and for what is kept of them."""
+
+    weaker: Mapping[str, str] = MappingProxyType({})
+    """The durability of those streams where it is weaker than `fsync`."""
 
     def __init__(
         self,
@@ -304,7 +308,8 @@ class Ingest:
                 continue
             answer = Appended(submission.packet_ids, submission.received_ids)
             if submission.wants_receipt:
-                publisher.perform(replace(answer, place=place))
+                durability = self.weaker.get(place[0], "") if place else ""
+                publisher.perform(replace(answer, place=place, durability=durability))
             else:
                 earlier = answers.get(publisher)
                 answers[publisher] = answer if earlier is None else joined(earlier, answer)

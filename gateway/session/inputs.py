@@ -100,12 +100,14 @@ class ConnectRefused:
 class Appended:
     """The answer to `Append`: the batch is durable, as are the identifiers of its QoS 2 packets.
 
-    `place` is the stream, partition and offset of a single packet whose client wants receipts.
+    `place` is the stream, partition and offset of a single packet whose client wants receipts;
+    `durability` is the class of its stream where that is weaker than `fsync`.
     """
 
     packet_ids: Sequence[bytes]
     received_ids: Sequence[bytes] = ()
     place: tuple[str, int, int] | None = None
+    durability: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,11 +170,13 @@ class Receiving:
     ) -> list[Effect]:
         """Acknowledge one packet and tell where in the log its message lies."""
         stream, partition, offset = place
-        pairs = (
+        pairs: tuple[tuple[str, str], ...] = (
             ("penstock-stream", stream),
             ("penstock-partition", str(partition)),
             ("penstock-offset", str(offset)),
         )
+        if appended.durability:
+            pairs += (("penstock-durability", appended.durability),)
         properties = NO_PROPERTIES._replace(user_properties=pairs)
         # [MQTT5-3.1.2-29] [MQTT5-3.4.2-3] [MQTT5-3.5.2-3]: in `_encode`
         answers = [

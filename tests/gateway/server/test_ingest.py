@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -393,3 +394,13 @@ async def test_draining_waits_for_everything_that_was_taken(make):
     await draining
     assert publisher.acknowledged == [b"\x00\x01"]
     await ingest.drain()
+
+
+@pytest.mark.parametrize(("weaker", "durability"), [({}, ""), ({"power": "memory"}, "memory")])
+async def test_a_receipt_tells_a_durability_that_is_weaker_than_fsync(make, weaker, durability):
+    ingest, publisher = await make(), Publisher()
+    ingest.weaker = weaker
+    ingest.submit(publisher, publisher.state, replace(batch(b"1"), wants_receipts=True))
+    await until(lambda: publisher.answers, "an answer")
+    (answer,) = publisher.answers
+    assert (answer.place, answer.durability) == (("power", 0, 0), durability)
