@@ -33,6 +33,7 @@ SCENARIOS = {
     "windows": "benchmarks.windows",
     "nab": "benchmarks.nab",
     "decode": "benchmarks.decode",
+    "fleet": "benchmarks.fleet",
 }
 BUILD = Path(__file__).parent.parent / "build"
 

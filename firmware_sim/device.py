@@ -123,15 +123,18 @@ class Device:
         """When `advance` must be called again, at the latest; None when only inputs matter."""
         due_ms = self.publisher.line.next_due_ms
         if self._is_sampling:
-            sample_ms = self._sample_ms()
-            due_ms = sample_ms if due_ms is None else min(due_ms, sample_ms)
-        fault_ms = None if self._faults is None else self._faults.next_due_ms
-        empty_ms = None if self._battery is None else self._battery.empty_at_ms
-        desk_ms = None if self._desk is None else self._desk.next_due_ms
-        held_ms = self._distortion.next_due_ms
-        for other_ms in (fault_ms, self._deaf_until_ms, empty_ms, held_ms, desk_ms):
-            if other_ms is not None:
-                due_ms = other_ms if due_ms is None else min(due_ms, other_ms)
+            sample_ms = self._first_ms + self._tick * self._period_us // 1_000
+            if due_ms is None or sample_ms < due_ms:
+                due_ms = sample_ms
+        for other_ms in (
+            None if self._faults is None else self._faults.next_due_ms,
+            self._deaf_until_ms,
+            None if self._battery is None else self._battery.empty_at_ms,
+            self._distortion.next_due_ms,
+            None if self._desk is None else self._desk.next_due_ms,
+        ):
+            if other_ms is not None and (due_ms is None or other_ms < due_ms):
+                due_ms = other_ms
         return due_ms
 
     def advance(self, now_ms: int) -> list[Effect]:

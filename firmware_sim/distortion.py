@@ -26,6 +26,7 @@ class Distortion:
     def __init__(self, key: int) -> None:
         self._key = derive_key(key, "distortion")
         self._until_ms = dict.fromkeys(KINDS, 0)
+        self._over_ms = 0
         self._held: list[Outgoing] = []
 
     @property
@@ -36,9 +37,10 @@ class Distortion:
     def begin(self, kind: FaultKind, until_ms: int) -> None:
         """Let a fault last until then."""
         self._until_ms[kind] = max(self._until_ms[kind], until_ms)
+        self._over_ms = max(self._over_ms, until_ms)
 
     def is_corrupting(self, now_ms: int) -> bool:
-        return now_ms < self._until_ms[FaultKind.CORRUPT]
+        return now_ms < self._over_ms and now_ms < self._until_ms[FaultKind.CORRUPT]
 
     def corrupt(self, payload: bytes, seq: int) -> bytes:
         """Damage a payload: bits flip, or its end is missing."""
@@ -55,6 +57,8 @@ class Distortion:
     def pass_on(self, readings: Sequence[Outgoing], now_ms: int) -> list[Outgoing]:
         """Take what was just read; returns what goes to the buffer now, in that order."""
         passed = list(readings)
+        if now_ms >= self._over_ms and not self._held:
+            return passed
         if now_ms < self._until_ms[FaultKind.DUPLICATE]:
             passed = [each for one in passed for each in (one, one._replace(is_copy=True))]
         if now_ms >= self._until_ms[FaultKind.REORDER]:

@@ -95,18 +95,25 @@ class FaultPlan:
                 self._courses.append(_Course(spec, course_key, common.start_ms))
             else:
                 self._courses.append(_Course(spec, derive_key(kind_key, rank), start_ms))
+        self._next_due_ms = self._earliest_ms()
 
     @property
     def next_due_ms(self) -> int | None:
         """When the next fault strikes; None when none ever will."""
-        return min((course.due_ms for course in self._courses), default=None)
+        return self._next_due_ms
 
     def strike(self, now_ms: int) -> list[FaultSpec]:
         """Take every fault that is due by `now_ms`, each at most once, and plan its next strike."""
+        if self._next_due_ms is None or self._next_due_ms > now_ms:
+            return []
         due = [course for course in self._courses if course.due_ms <= now_ms]
         for course in due:
             course.postpone(now_ms)
+        self._next_due_ms = self._earliest_ms()
         return [course.spec for course in due]
+
+    def _earliest_ms(self) -> int | None:
+        return min((course.due_ms for course in self._courses), default=None)
 
 
 class _Course:

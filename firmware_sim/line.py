@@ -90,6 +90,8 @@ class Line:
         self.refusals = 0
         self.latest_error = ""
         self._options = options
+        self._keep_alive_ms = options.keep_alive_s * 1_000
+        self._response_ms = options.response_ms
         self._key = key
         self._inbox = Inbox(options.version)
         self._dial_due_ms: int | None = None
@@ -102,22 +104,23 @@ class Line:
     @property
     def next_due_ms(self) -> int | None:
         """When something is to be done even if nothing arrives; None when never."""
-        if self.phase is Phase.CLOSED:
+        # Asked after every event of every device: plain comparisons, no calls.
+        phase = self.phase
+        if phase is Phase.CLOSED:
             return None
-        if self.phase is Phase.RESTING:
+        if phase is Phase.RESTING:
             return self._dial_due_ms
-        answer_due_ms, ping_due_ms = self._answer_due_ms(), self._ping_due_ms()
-        if answer_due_ms is None or ping_due_ms is None:
-            return ping_due_ms if answer_due_ms is None else answer_due_ms
-        return min(answer_due_ms, ping_due_ms)
+        due_ms = None
+        if phase is Phase.UP and self._keep_alive_ms:
+            due_ms = self._sent_ms + self._keep_alive_ms
+        if self._asked_ms is not None:
+            answer_due_ms = self._asked_ms + self._response_ms
+            if due_ms is None or answer_due_ms < due_ms:
+                return answer_due_ms
+        return due_ms
 
     def _answer_due_ms(self) -> int | None:
-        return None if self._asked_ms is None else self._asked_ms + self._options.response_ms
-
-    def _ping_due_ms(self) -> int | None:
-        if self.phase is not Phase.UP or not self._options.keep_alive_s:
-            return None
-        return self._sent_ms + self._options.keep_alive_s * 1_000
+        return None if self._asked_ms is None else self._asked_ms + self._response_ms
 
     def wake(self, at_ms: int) -> None:
         """Dial at `at_ms`, if the line rests then."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from firmware_sim.wire import PUBACK_START
 from gateway.mqtt import (
     Connack,
     Connect,
@@ -17,7 +18,6 @@ from gateway.mqtt import (
     Pingreq,
     Pingresp,
     ProtocolVersion,
-    Puback,
     Publish,
     PublishColumns,
     ReasonCode,
@@ -211,7 +211,7 @@ class SinkConnection:
             )
         )
         if packet.qos and self._sink.acknowledges:
-            self._say(Puback(packet.packet_id))
+            self._write(PUBACK_START + packet.packet_id.to_bytes(2, "big"))
         self._sink.publish(packet.topic, packet.payload)
 
     def deliver(self, topic: str, payload: bytes) -> None:
