@@ -29,7 +29,9 @@ from gateway.errors import StoreError
 from gateway.events import Record
 from gateway.store import StoreOptions, StreamStore, open_store, verify_log
 from tests.faults.torture_workload import (
+    FAST,
     GROUP,
+    LATEST,
     LOOSE,
     NOW_MS,
     OUTPUTS,
@@ -52,6 +54,10 @@ CRASHES_A_POINT = 4
 MEMORY = Path("/dev/shm")  # noqa: S108 - only a parent of a directory with a name of its own
 
 
+Found = dict[tuple[str, int], dict[int, Record]]
+"""The records of each partition by offset."""
+
+
 class PromiseBroken(AssertionError):
     """The log has lost, changed or doubled something."""
 
@@ -61,6 +67,7 @@ class Promises:
     """What the recorded process had been told when it crashed."""
 
     stored: list[tuple[str, int, int, int, int]] = field(default_factory=list)
+    latest: dict[str, int] = field(default_factory=dict)
     entries: dict[str, set[str]] = field(default_factory=dict)
     commits: int = 0
     ring_start: int = 0
@@ -73,6 +80,8 @@ class Promises:
         match what:
             case "stored":
                 self.stored.append(tuple(own))
+            case "latest":
+                self.latest[own[0]] = own[1]
             case "putting":
                 self.entries.setdefault(own[0], {""}).add(own[1])
             case "put":
@@ -162,32 +171,60 @@ async def check(data_dir: Path, promises: Promises, kind: Crash) -> None:
 
 async def check_promises(store: StreamStore, promises: Promises, kind: Crash) -> None:
     """Acknowledged ⊆ stored, order, and the outcome of commits that are all or nothing."""
-    found: dict[tuple[str, int], dict[int, Record]] = {}
+    found: Found = {}
     for spec in await store.streams():
         for partition in range(spec.partitions):
             found[spec.name, partition] = await read_all(store, spec.name, partition)
-    for stream, partition, base, first, count in promises.stored:
-        if stream == LOOSE and kind is not Crash.kill:
-            continue
-        demand((stream, partition) in found, f"{stream}/{partition} is gone")
-        own = found[stream, partition]
-        start = (await store.bounds(stream, partition)).log_start_offset
-        for offset, number in zip(
-            range(base, base + count), range(first, first + count), strict=True
-        ):
-            demand(offset in own or offset < start, f"{stream}/{partition} {offset} is lost")
-            demand(
-                offset < start or own[offset].payload == payload_of(number),
-                f"{stream}/{partition} {offset} is another record",
-            )
+    check_stored(promises, found, await starts_of(store), kind)
     for (stream, partition), own in found.items():
         numbers = [int(record.payload.partition(b" ")[0]) for record in own.values()]
         demand(numbers == sorted(set(numbers)), f"{stream}/{partition} is out of order")
+    check_latest(promises, [*found.get((LATEST, 0), {}).values()])
     await check_starts(store, promises)
     await check_commit(store, promises, [*found.get((OUTPUTS, 0), {}).values()])
     entries = dict(await store.entries("sessions"))
     for key, allowed in promises.entries.items():
         demand(entries.get(key, b"").decode() in allowed, f"the entry {key} is another")
+
+
+def check_stored(
+    promises: Promises, found: Found, starts: dict[tuple[str, int], int], kind: Crash
+) -> None:
+    """Every acknowledged record is there and is the same, unless retention has removed it.
+
+    What was in memory alone may be gone, but is never another record.
+    """
+    for stream, partition, base, first, count in promises.stored:
+        key = (stream, partition)
+        if stream == LOOSE and kind is not Crash.kill:
+            continue
+        demand(key in found, f"{stream}/{partition} is gone")
+        own, start = found[key], starts[key]
+        for offset, number in zip(
+            range(base, base + count), range(first, first + count), strict=True
+        ):
+            is_lost = offset not in own and offset >= start
+            demand(not is_lost or stream == FAST, f"{stream}/{partition} {offset} is lost")
+            is_same = offset not in own or own[offset].payload == payload_of(number)
+            demand(is_same, f"{stream}/{partition} {offset} is another record")
+
+
+async def starts_of(store: StreamStore) -> dict[tuple[str, int], int]:
+    """Where each partition begins."""
+    return {
+        (spec.name, partition): (await store.bounds(spec.name, partition)).log_start_offset
+        for spec in await store.streams()
+        for partition in range(spec.partitions)
+    }
+
+
+def check_latest(promises: Promises, records: Sequence[Record]) -> None:
+    """Each device has its last value, or the one that was on its way."""
+    last = {record.device: int(record.payload.partition(b" ")[0]) for record in records}
+    for device, number in promises.latest.items():
+        demand(last.get(device, -1) >= number, f"the last value of {device} is lost")
+        later = [own for own in promises.latest.values() if own > number]
+        demand(last[device] not in later, f"the last value of {device} is another's")
 
 
 async def read_all(store: StreamStore, stream: str, partition: int) -> dict[int, Record]:
@@ -231,7 +268,14 @@ async def check_commit(store: StreamStore, promises: Promises, outputs: Sequence
 async def check_new_offsets(store: StreamStore, promises: Promises, kind: Crash) -> None:
     """What is appended next gets offsets that nobody has been told."""
     names = {spec.name for spec in await store.streams()}
-    for stream, partition in ((STREAM, 0), (STREAM, PARTITIONS - 1), (RING, 0), (LOOSE, 0)):
+    for stream, partition in (
+        (STREAM, 0),
+        (STREAM, PARTITIONS - 1),
+        (RING, 0),
+        (LATEST, 0),
+        (FAST, 0),
+        (LOOSE, 0),
+    ):
         if stream not in names or (stream == LOOSE and kind is not Crash.kill):
             continue
         told = [

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,18 @@ import orjson
 from gateway.clock import ManualClock
 from gateway.events import Origin, Run
 from gateway.store import Put, StoreOptions, StreamSpec, StreamStore, open_store
+from gateway.store.batch_format import BatchCompressor, pack
+from gateway.store.sqlite.rows import checksum_of
+from gateway.store.sqlite.schema import (
+    APPLICATION_ID,
+    DATABASE_NAME,
+    FORMAT_VERSION,
+    MIGRATIONS,
+    batch_id,
+)
 
 STREAM, RING, LOOSE, OUTPUTS = "telemetry", "ring", "loose", "outputs"
+LATEST, FAST, OLD = "latest", "fast", "old"
 PARTITIONS = 2
 NOW_MS = 1_700_000_000_000
 RESERVE_BYTES = 128 << 10  # The WAL is moved into the main file sixteen pages at a time.
@@ -25,9 +37,32 @@ SPECS = (
     StreamSpec(STREAM, PARTITIONS, retention_age_ms=None),
     StreamSpec(RING, 1, retention_age_ms=None, retention_count=60),
     StreamSpec(OUTPUTS, 1, retention_age_ms=None),
+    StreamSpec(LATEST, 1, retention_age_ms=None, compact_by="device"),
+    StreamSpec(FAST, 1, durability="memory", retention_age_ms=None),
+    StreamSpec(OLD, 1, retention_age_ms=None),
 )
 LOOSE_SPEC = StreamSpec(LOOSE, 1, durability="os", retention_age_ms=None)
 GROUP, STATE = "rules", "state"
+DEVICES = 4
+FAST_BYTES = 3_000  # Then what is in memory is written out.
+OLD_RECORDS = 5
+
+
+def make_old(data_dir: Path, done: int) -> None:
+    """Leave a log of an earlier format, made in one transaction, to be brought up to date."""
+    body = BatchCompressor().compress(pack([a_run(OLD, 0, 0, OLD_RECORDS)]))
+    columns = (batch_id(1, 0), 1, 0, OLD_RECORDS, NOW_MS, NOW_MS, 50, len(body))
+    row = (*columns, 1, checksum_of(columns, body), body)
+    with closing(sqlite3.connect(data_dir / DATABASE_NAME, isolation_level=None)) as old:
+        old.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN;")
+        for statement in "".join(MIGRATIONS[:done]).split(";"):
+            old.execute(statement)
+        old.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        old.execute(f"PRAGMA user_version = {done}")
+        old.execute("INSERT INTO streams (name, partitions, durability) VALUES ('old', 1, 'fsync')")
+        old.execute("INSERT INTO partitions (number, stream, partition) VALUES (1, 'old', 0)")
+        old.execute(f"INSERT INTO batches VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608 - marks
+        old.execute("COMMIT")
 
 
 def payload_of(number: int) -> bytes:
@@ -54,7 +89,9 @@ class Workload:
     """Random calls, and a mark for each that was answered."""
 
     def __init__(self, data_dir: Path, seed: int) -> None:
-        self.options = StoreOptions(data_dir, reserve_bytes=RESERVE_BYTES)
+        self.options = StoreOptions(
+            data_dir, reserve_bytes=RESERVE_BYTES, memory_bytes_max=FAST_BYTES
+        )
         self.rng = random.Random(seed)
         self.is_loose = seed % 4 == 0
         self.next_numbers: dict[tuple[str, int], int] = {}
@@ -70,6 +107,7 @@ class Workload:
         for spec in (*SPECS, LOOSE_SPEC) if self.is_loose else SPECS:
             await store.ensure(spec)
         turns = [self.append, self.append, self.append, self.put, self.commit, self.retain]
+        turns += [self.append_latest, self.compact, self.append_fast]
         turns += [self.append_loosely] * self.is_loose
         for _ in range(TURNS):
             await self.rng.choice(turns)(store)
@@ -93,6 +131,27 @@ class Workload:
         self.next_numbers[stream, partition] = first + count
         appended = await store.append([a_run(stream, partition, first, count)])
         self.mark(stored=[stream, partition, appended.base_offsets[0], first, count])
+
+    async def append_fast(self, store: StreamStore) -> None:
+        """Records that are in memory alone, until there are more of them."""
+        for _ in range(3):
+            await self._append(store, FAST, 0)
+
+    async def append_latest(self, store: StreamStore) -> None:
+        """New last values of some devices."""
+        for _ in range(3):
+            device, number = self.rng.randrange(DEVICES), self.next_numbers.get((LATEST, 0), 0)
+            self.next_numbers[LATEST, 0] = number + 1
+            run = a_run(LATEST, 0, number, 1)
+            run.origins = [Origin(f"plant/{device}", str(device))]
+            await store.append([run])
+            self.mark(latest=[str(device), number])
+
+    async def compact(self, store: StreamStore) -> None:
+        """Some steps, or all that there are."""
+        for _ in range(self.rng.randint(1, 20)):
+            if not await store.compact_step(LATEST):
+                return
 
     async def put(self, store: StreamStore) -> None:
         key, value = f"key-{self.rng.randrange(40)}", self.rng.randbytes(300).hex()
@@ -125,6 +184,9 @@ class Workload:
 
 async def main(data_dir: Path, seed: int) -> None:
     workload = Workload(data_dir, seed)
+    if seed % 3 == 0:
+        make_old(data_dir, 1 + seed // 3 % (FORMAT_VERSION - 1))
+        workload.mark(stored=[OLD, 0, 0, 0, OLD_RECORDS])
     for _ in range(LIVES):
         await workload.live()
 
