@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import typer
 
 from firmware_sim.account import READINGS_MAX, Verdict
 from firmware_sim.connecting import Target
+from firmware_sim.credentials import check_credentials, read_credentials
 from firmware_sim.description import describe_scenario
 from firmware_sim.failures import SimulationFailed
 from firmware_sim.fleet import Fleet, Progress, RunOptions
@@ -91,6 +93,9 @@ def run(
         "firmware", help="Who speaks MQTT: 'firmware', or 'paho' for real paho-mqtt clients."
     ),
     summary: Path | None = typer.Option(None, help="Write the summary to this file, as JSON."),
+    credentials: Path | None = typer.Option(
+        None, help="Each device's key: the file of 'penstock devices import --new-keys', or JSON."
+    ),
     username: str | None = USERNAME,
     password: str | None = PASSWORD,
     protocol: str = PROTOCOL,
@@ -111,6 +116,8 @@ def run(
     target = Target(host, port, _version(protocol), username, password)
     _check_exactly_once(fleet_plan, options, target)
     _check(fleet_plan, options, data, is_made=server is not None)
+    if credentials is not None:
+        target = _with_keys(target, credentials, fleet_plan, options)
     child = _server(server, kill_every, target)
     with choose_report(as_json=as_json) as report:
         backstage = Backstage(data, stream, child, summary)
@@ -118,6 +125,16 @@ def run(
         is_good = run_to_end(running if child is None else _run_with(child, options, running))
     if not is_good:
         raise typer.Exit(1)
+
+
+def _with_keys(
+    target: Target, credentials: Path, scenario: Scenario, options: RunOptions
+) -> Target:
+    """The target, with a key for each device of the fleet."""
+    keys = read_credentials(credentials)
+    names = [member.name for member in scenario.members(options.devices)]
+    check_credentials(keys, names, credentials)
+    return dataclasses.replace(target, keys=keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +314,18 @@ def describe(
 ) -> None:
     """Say what a scenario simulates: its devices, their readings and their faults."""
     typer.echo("\n".join(describe_scenario(_load(scenario))))
+
+
+@app.command("devices")
+def list_devices(
+    scenario: str = typer.Argument(help="Name of a shipped scenario, or path of a file."),
+    devices: int | None = typer.Option(None, min=1, max=DEVICES_MAX, help="How many devices."),
+) -> None:
+    """List a fleet's devices as CSV, for 'penstock devices import FILE --new-keys KEYS'."""
+    fleet_plan = _load(scenario)
+    typer.echo("device,tag:kind")
+    for member in fleet_plan.members(devices or fleet_plan.devices):
+        typer.echo(f"{member.name},{member.kind.name}")
 
 
 def _load(name_or_path: str) -> Scenario:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from firmware_sim.failures import ServerAbsent, ServerRefused
 from firmware_sim.greeter import Greeter
@@ -18,18 +18,28 @@ GREETING_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server, and the credentials for it; `{device}` in them stands for each device's name."""
+    """The server, and the credentials for it; `{device}` in them stands for each device's name.
+
+    A device that has its own key in `keys` shows that, under its own name.
+    """
 
     host: str = "127.0.0.1"
     port: int = 1883
     version: ProtocolVersion = ProtocolVersion.V3_1_1
     username: str | None = None
     password: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def client_id_for(self, name: str) -> str:
+        """How a client calls itself that is no device: where devices have keys, by its user."""
+        return f"{self.username}/{name}" if self.keys and self.username else name
 
     def line_options(self, client_id: str, *, clean_start: bool = False) -> LineOptions:
         """How the client `client_id` connects here, patience at its defaults."""
         username, password = self._filled(self.username, client_id), self.password
         filled = self._filled(password, client_id)
+        if client_id in self.keys:
+            username, filled = client_id, self.keys[client_id]
         return LineOptions(
             client_id=client_id,
             version=self.version,

@@ -55,7 +55,8 @@ class WitnessStand:
         self._ledger = fleet.ledger
         self._target = target
         self._clock = clock
-        self._client_id = f"penstock-sim-witness-{fleet.options.seed}-{clock.now_ms()}"
+        name = f"penstock-sim-witness-{fleet.options.seed}-{clock.now_ms()}"
+        self._client_id = target.client_id_for(name)
         self._witness = Witness(
             target.line_options(self._client_id),
             topic_filters(fleet.scenario),

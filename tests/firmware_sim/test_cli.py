@@ -185,3 +185,30 @@ def test_exactly_once_is_refused_where_it_can_not_be_said(tmp_path, how):
     result = run("run", path, *how)
     assert result.exit_code == 2
     assert "exactly once, which needs --protocol 5" in " ".join(result.stderr.split())
+
+
+async def test_each_device_comes_with_its_own_key(tmp_path):
+    shown = {}
+
+    def accept(connect):
+        shown[connect.client_id] = (connect.username, connect.password)
+        return ReasonCode.SUCCESS
+
+    names = run("devices", "demo", "--devices", 3).stdout.splitlines()[1:]
+    keys = tmp_path / "keys.csv"
+    lines = [f"{name.partition(',')[0]},key-{number}" for number, name in enumerate(names)]
+    keys.write_text("\n".join(["device,key", *lines]) + "\n")
+    async with SinkServer(Sink(accept=accept)) as server:
+        status, _, errors = await run_beside(
+            server, "run", "demo", "--devices", 3, "--duration", 1, "--credentials", keys,
+        )  # fmt: skip
+    assert (status, errors) == (0, "")
+    expected = {line.partition(",")[0]: line.partition(",")[2] for line in lines}
+    assert shown == {name: (name, key.encode()) for name, key in expected.items()}
+
+
+def test_a_fleet_needs_a_key_for_each_of_its_devices(tmp_path):
+    (tmp_path / "keys").write_text("device,key\nx,y\n")
+    result = run("run", "demo", "--credentials", tmp_path / "keys")
+    assert isinstance(result.exception, SimulationFailed)
+    assert "has no key for greenhouse-1" in str(result.exception)

@@ -47,3 +47,12 @@ def test_each_device_gets_credentials_of_its_own():
 async def test_waiting_ends_with_the_condition_or_in_time():
     assert await wait_until(lambda: True, 0)
     assert not await wait_until(lambda: False, 0.01)
+
+
+def test_a_device_with_a_key_of_its_own_shows_that():
+    target = Target(username="ops", password="secret", keys={"pump-7": "pk1.a"})
+    own, other = target.line_options("pump-7"), target.line_options("x")
+    assert (own.username, own.password) == ("pump-7", b"pk1.a")
+    assert (other.username, other.password) == ("ops", b"secret")
+    assert target.client_id_for("witness") == "ops/witness"
+    assert Target(username="ops").client_id_for("witness") == "witness"
