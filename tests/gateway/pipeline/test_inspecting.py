@@ -9,7 +9,7 @@ import pytest
 from gateway.clock import ManualClock
 from gateway.devices import parse_profile
 from gateway.errors import StoreUnavailable
-from gateway.events import Origin, Run
+from gateway.events import Flag, Origin, Run
 from gateway.pipeline.inspecting import GROUP, Inspection, InspectionOptions, inspect
 from gateway.store import StreamSpec
 from gateway.store.memory import MemoryStore
@@ -66,6 +66,15 @@ async def test_what_cannot_be_decoded_becomes_a_letter_with_its_cause(store):
     assert (first["offset"], first["group"], first["failed_by"]) == (1, GROUP, "profile p")
     assert second["cause"] == "'t' is 10; it must be at most 9"
     assert second["payload_text"] == '{"t": 10}'
+
+
+async def test_a_payload_in_a_blob_is_no_dead_letter(store):
+    async with at_work(store) as inspection:
+        claim = run_of(b'{"blob": "ab", "size_bytes": 5}')
+        claim.flags = bytes([Flag.CLAIM])
+        await store.append([claim, run_of(b"\xff")])
+        await until(lambda: inspection.letters_written == 1, "the letters")
+    assert [letter["offset"] for letter in await letters(store)] == [1]
 
 
 async def test_topics_without_a_profile_are_passed_over(store):

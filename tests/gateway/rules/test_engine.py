@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.events import Origin, RecordBatch, Run
+from gateway.events import Flag, Origin, RecordBatch, Run
 from gateway.rules import Engine, SideEvent, Transition
 from tests.harness.rule_runs import (
     MANY,
@@ -287,3 +287,26 @@ def test_a_topic_with_a_decoder_is_read_by_it_and_any_other_as_json():
 def test_what_a_decoder_refuses_is_unknown_to_the_rules():
     engine = Engine(rules_of(HOT), decoder_of=lambda topic: float)
     assert engine.feed(Tape().event(b"no number")) == []
+
+
+def test_a_payload_in_a_blob_is_seen_as_its_reference():
+    rules = "- {id: big, from: plant/+, key: topic, when: payload.size_bytes > 1000}"
+    engine = Engine(rules_of(rules), decoder_of=lambda topic: float)
+    (batch,) = Tape().event({"blob": "ab" * 32, "size_bytes": 5_000})
+    assert engine.feed([batch]) == []
+    (batch,) = Tape().event({"blob": "ab" * 32, "size_bytes": 5_000})
+    batch.runs[0].flags = bytes([Flag.CLAIM])
+    again = Engine(rules_of(rules), decoder_of=lambda topic: float)
+    assert [event for _, _, event, _ in transitions(again.feed([batch]))] == ["raised"]
+
+
+def test_another_decoder_of_a_topic_counts_when_topics_are_forgotten():
+    scale = [1]
+    engine = Engine(
+        rules_of(HOT), decoder_of=lambda _: lambda raw, by=scale[0]: {"v": by * float(raw)}
+    )
+    assert engine.feed(Tape().event(b"0.1")) == []
+    scale[0] = 10
+    engine.forget_topics()
+    (raised,) = transitions(engine.feed(Tape().event(b"9.9")))
+    assert raised[2] == "raised"

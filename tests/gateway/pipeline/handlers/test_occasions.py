@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.events import Record
+from gateway.events import Flag, Record
 from gateway.functions import FunctionSpec
 from gateway.mqtt import Properties, encode_properties
 from gateway.pipeline.handlers import occasions
 from gateway.pipeline.handlers.occasions import Occasions, content_of, headers_of, key_of
+from gateway.store import Reference, encode_reference
 
 PROPERTIES = Properties(user_properties=(("unit", "m"), ("unit", "cm"), ("site", "east")))
 
@@ -43,6 +44,13 @@ def test_what_is_known_of_topics_is_bounded(monkeypatch):
 
 def test_an_event_has_a_key_for_ever():
     assert key_of(record(), "h") == content_of(record(), "h", 3)["key"] == "s/1/7/h"
+
+
+def test_the_blob_of_a_large_payload_is_a_header():
+    reference = encode_reference(Reference("ab" * 32, 5_000))
+    for properties in (b"", encode_properties(PROPERTIES), b"\xff\xff"):
+        claim = record(payload=reference, properties=properties)._replace(flags=Flag.CLAIM)
+        assert headers_of(claim)["penstock-blob"] == "ab" * 32
 
 
 def test_headers_are_the_user_properties_of_the_message():
