@@ -181,22 +181,39 @@ class Outbox:
             self.emit(plan, key, time_ms, scope)
 
     def emit(self, plan: RulePlan, key: str, time_ms: int, scope: Scope) -> None:
-        """Give out a derived record, if there is anything to say in it."""
-        emission = plan.emission
-        payload = emission.payload(time_ms, scope) if emission is not None else None
-        if emission is None or payload is None:
+        """Give out a derived record, if there is anything to say in it.
+
+        Where the rule ranks them, it waits until the best of its moment are known.
+        """
+        record = plan.emission.record(time_ms, scope) if plan.emission is not None else None
+        if record is None:
             return
-        cause = self.cause()
+        if plan.ranking is None:
+            self._emit_record(plan, key, time_ms, record)
+        elif not plan.ranking.enter(time_ms, key, scope, record):
+            plan.counters.late += 1
+
+    def emit_best(self, plan: RulePlan, until_ms: int) -> None:
+        """Give out the best of each moment that is over."""
+        if plan.ranking is not None:
+            for time_ms, key, record in plan.ranking.close(until_ms):
+                self._emit_record(plan, key, time_ms, record)
+
+    def _emit_record(
+        self, plan: RulePlan, key: str, time_ms: int, record: Mapping[str, Any]
+    ) -> None:
+        if plan.emission is None:
+            return
         self.outputs.append(
             Derived(
                 id=self._next_id(plan.spec.id, key),
-                cause=cause,
+                cause=self.cause(),
                 rule=plan.spec.id,
                 key=key,
-                stream=emission.stream,
+                stream=plan.emission.stream,
                 time_ms=time_ms,
                 detected_ms=self.clock_ms,
-                payload=payload,
+                payload=orjson.dumps(record),
             )
         )
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-import orjson
-
 from gateway.rules.revisions import REVISION
 from gateway.rules.spec import EmitSpec, Expression, RuleSpec, Scope
 from gateway.rules.values import UNKNOWN, Value
@@ -29,7 +27,7 @@ class Emission:
         self.moment = emit.on
         self.fields = _fields_of(spec, emit)
 
-    def payload(self, time_ms: int, scope: Scope) -> bytes | None:
+    def record(self, time_ms: int, scope: Scope) -> dict[str, Value] | None:
         """The record of a moment; None when nothing of it is known.
 
         A rule that computes nothing passes the fields of its event on.
@@ -37,14 +35,14 @@ class Emission:
         if not self.fields:
             payload = scope.get("payload")
             passed = payload if isinstance(payload, dict) else {}
-            return orjson.dumps({**passed, TIME_FIELD: time_ms})
+            return {**passed, TIME_FIELD: time_ms}
         found = {name: read(scope) for name, read in self.fields.items()}
         if all(value is UNKNOWN for value in found.values()):
             return None
         known = {name: None if value is UNKNOWN else value for name, value in found.items()}
         if scope.get(REVISION):
             known.setdefault(REVISION_FIELD, scope[REVISION])
-        return orjson.dumps({TIME_FIELD: time_ms, **known})
+        return {TIME_FIELD: time_ms, **known}
 
 
 def emission_of(spec: RuleSpec) -> Emission | None:
@@ -54,8 +52,12 @@ def emission_of(spec: RuleSpec) -> Emission | None:
 
 def emitted_parts(spec: RuleSpec) -> Iterator[Expression]:
     """The expressions of the fields."""
-    if spec.emit is not None:
-        yield from spec.emit.fields.values()
+    if spec.emit is None:
+        return
+    yield from spec.emit.fields.values()
+    if spec.emit.rank is not None:
+        yield spec.emit.rank.by
+        yield from [spec.emit.rank.per] if spec.emit.rank.per is not None else []
 
 
 def passes_event_on(spec: RuleSpec) -> bool:

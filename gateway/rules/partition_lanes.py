@@ -68,10 +68,16 @@ class PartitionLane(Lane):
 
     def close_moments(self) -> None:
         """Rank what was to be emitted at the moments that every key has passed."""
+        for plan in self.plans:
+            ranking = plan.ranking
+            if ranking is not None and ranking.moments:
+                until_ms = max(self.tides.lowest_ms(), ranking.must_close_ms)
+                self.outbox.emit_best(plan, until_ms)
 
     def _awaited_ms(self) -> int:
         """The moment that all tides must pass, so that something is done; NEVER if none is."""
-        return NEVER
+        rankings = (plan.ranking for plan in self.plans)
+        return min((one.first_ms for one in rankings if one is not None), default=NEVER)
 
     def _judged_ms(self, timeline: Timeline, event: Event) -> int | None:
         arrival_ms = event[1]

@@ -19,6 +19,7 @@ from gateway.rules.patterns.plans import (
     step_conditions,
     watched_lookup,
 )
+from gateway.rules.rankings import ranking_of
 from gateway.rules.reasons import Reason, Teller
 from gateway.rules.schedules import Hours
 from gateway.rules.spec import (
@@ -85,6 +86,7 @@ class RulePlan:
         "needs_last",
         "pattern",
         "place",
+        "ranking",
         "reads_prev",
         "samples",
         "spec",
@@ -122,7 +124,7 @@ class RulePlan:
         )
         self.aggregates = frozenset(aggregate.name for aggregate in spec.aggregates)
         self.steps = tuple(_step_of(item) for item in spec.prelude)
-        self.emission = emission_of(spec)
+        self.emission, self.ranking = emission_of(spec), ranking_of(spec)
         self.enriching = tuple(Enriching(one, versions) for one in spec.enrich)
         self.join = join_of(spec)
         self.duplicates = Duplicates(spec.dedupe) if spec.dedupe is not None else None

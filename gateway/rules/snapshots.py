@@ -3,8 +3,8 @@
 Names of entries: `engine`; `counters`; `lane/<digest>/<key>`, a key's progress in time, shared by
 the rules of a lane; `tide/<digest>/<partition>/<stream>`, how far a partition has come, for rules
 on the time of partitions; `page/<id>/<number>/<key>`, samples of a window; `rule/<id>/<key>`, what
-else one rule remembers of the key. Those names and the layout of the values are stored: they change
-only with `VERSION`.
+else one rule remembers of the key; `rank/<id>`, what a rule has yet to rank. Those names and the
+layout of the values are stored: they change only with `VERSION`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ VERSION = 1
 ENGINE = "engine"
 LANE = "lane"
 TIDE = "tide"
+RANK = "rank"
 PAGE = "page"
 RULE = "rule"
 LOOKUP = "lookup"
@@ -53,6 +54,7 @@ def snapshot_lanes(lanes: Sequence[Lane], clock_ms: int) -> Iterator[Entry]:
     for lane in lanes:
         yield from _snapshot_lane(lane)
         yield from _snapshot_tides(lane)
+        yield from _snapshot_rankings(lane)
     rules = {
         plan.spec.id: [plan.spec.source_hash, plan.n_floor, plan.is_stopped]
         for lane in lanes
@@ -123,6 +125,8 @@ class Restoration:
             self._take_track(owner, text, fields)
         elif kind == TIDE:
             self._take_tide(name, owner, text, fields[0])
+        elif kind == RANK:
+            self._take_ranking(name, owner, *fields)
 
     def finish(self) -> list[str]:
         """The names of entries that nobody needs any more."""
@@ -160,6 +164,13 @@ class Restoration:
         timeline.held_no = len(held)
         restore_reach(lane, timeline, *(reach or [()]))
         lane.wakes.queue(timeline)
+
+    def _take_ranking(self, name: str, rule: str, source_hash: str, packed: list[Any]) -> None:
+        plan = self._plans[rule][1] if rule in self._plans else None
+        if plan is None or plan.ranking is None or plan.spec.source_hash != source_hash:
+            self._stale.append(name)
+        else:
+            plan.ranking.unpack(packed)
 
     def _take_tide(self, name: str, digest: str, text: str, progress: list[int]) -> None:
         lane = self._lanes.get(digest)
@@ -220,6 +231,14 @@ def _snapshot_tides(lane: Lane) -> Iterator[Entry]:
         stream, number = tide.name
         progress = [tide.newest_ms, tide.arrival_ms, tide.watermark_ms]
         yield f"{TIDE}/{digest_of(lane)}/{number}/{stream}", msgpack.encode([VERSION, progress])
+
+
+def _snapshot_rankings(lane: Lane) -> Iterator[Entry]:
+    for plan in lane.plans:
+        if plan.ranking is not None and plan.ranking.is_dirty:
+            plan.ranking.is_dirty = False
+            fields = [VERSION, plan.spec.source_hash, plan.ranking.pack()]
+            yield f"{RANK}/{plan.spec.id}", msgpack.encode(fields)
 
 
 def _snapshot_track(track: Track) -> Iterator[Entry]:

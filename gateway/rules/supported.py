@@ -73,6 +73,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "emit.on.window",
         "emit.on.event",
         "emit.fields",
+        "emit.rank",
         "alarm.message",
         "alarm.levels",
         "alarm.auto_clear",

@@ -28,6 +28,7 @@ MESSAGE_CHARS_MAX: Final = 512
 LEVELS_MAX: Final = 16
 FIELDS_MAX: Final = 100
 TAKE_MAX: Final = 1_000
+STEADY_WINDOWS = ("tumbling", "hopping")
 QOS_MAX: Final = 2
 ACTIVE_MAX: Final = 10_000_000
 PUBLISH_MAX: Final = 16
@@ -125,7 +126,10 @@ def check_emission(rule: Section, spec: RuleSpec) -> None:
     """What is emitted must come about: each event without a window, a match with a detector."""
     section = rule.section("emit")
     moment = spec.emit.on if spec.emit is not None else ""
-    if section is None or "on" not in section:
+    if section is None:
+        return
+    _check_rank(section, spec)
+    if "on" not in section:
         return
     pattern = next((name for name in PATTERNS if name in rule), None)
     if moment == "event" and "window" in rule:
@@ -134,6 +138,20 @@ def check_emission(rule: Section, spec: RuleSpec) -> None:
         section.complain(f"a rule with '{pattern}' emits on: match", "on")
     elif moment == "match" and "when" not in rule and pattern is None:
         section.complain("'on: match' needs a 'when' or another detector", "on")
+
+
+def _check_rank(emit: Section, spec: RuleSpec) -> None:
+    """What is ranked must come about at the same moments for all keys."""
+    if spec.emit is None or spec.emit.rank is None:
+        return
+    if spec.emit.on != "window" or spec.window is None or spec.window.kind not in STEADY_WINDOWS:
+        emit.complain(
+            "'rank' compares what keys emit at the end of a window; it needs 'on: window' and a "
+            "tumbling or hopping window",
+            "rank",
+        )
+    elif spec.window.allowed_lateness_ms:
+        emit.complain("a ranking is not corrected; leave out 'allowed_lateness'", "rank")
 
 
 def _fields(

@@ -123,7 +123,8 @@ def test_what_the_schema_refuses_the_loader_refuses_too(rule):
         "{id: a, from: t, window: {count: 10, every: 5}, aggregate: {x: count()}, when: x > 1}",
         "{id: a, from: t, sequence: {within: 1m, steps: [{when: true}, {not: true, within: 5s}]}}",
         "{id: a, from: t, when: true, publish: [{topic: x, payload: {a: ['{device}', 5, true]}}]}",
-        "{id: a, from: t, emit: {stream: x, fields: {y: ts}, rank: {by: ts, take: 3}}}",
+        "{id: a, from: t, window: {tumbling: 5m}, aggregate: {n: count()}, "
+        "emit: {stream: x, fields: {y: ts}, rank: {by: n, take: 3}}}",
     ],
 )
 def test_what_the_loader_takes_the_schema_takes_too(rule):

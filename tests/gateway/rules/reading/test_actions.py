@@ -109,10 +109,11 @@ def test_mistakes_in_a_message_to_publish_are_named(publish, message):
 
 def test_derived_streams_are_read():
     emit = load_one(
-        "- {id: a, from: t, emit: {stream: best, fields: {x: payload.x * 2}, "
+        "- {id: a, from: t, window: {tumbling: 1m}, aggregate: {n: count()}, "
+        "emit: {stream: best, fields: {x: payload.x * 2}, "
         "rank: {by: payload.x, take: 3, order: asc, per: device}}}"
     ).emit
-    assert (emit.stream, emit.on) == ("best", "event")
+    assert (emit.stream, emit.on) == ("best", "window")
     assert emit.fields["x"].evaluate({"payload": {"x": 4}}) == 8
     assert (emit.rank.by.text, emit.rank.take, emit.rank.order, emit.rank.per.text) == (
         "payload.x",
@@ -146,7 +147,7 @@ def test_the_moment_of_emitting_follows_from_the_rule(rule, moment):
         ("{stream: Best}", "'Best' is not an id"),
         ("{stream: s, on: window}", "'on: window' needs a 'window'"),
         ("{stream: s, fields: {x: nobody}}", "in 'fields.x': unknown name 'nobody'"),
-        ("{stream: s, rank: {by: ts, take: 0}}", "'take' is 0"),
+        ("{stream: s, rank: {by: ts, take: 1}}", "'rank' compares what keys emit at the end of a"),
         (
             "{stream: s, fields: {" + ", ".join(f"f{n}: ts" for n in range(101)) + "}}",
             "'fields' has more than 100 entries",
