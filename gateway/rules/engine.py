@@ -256,11 +256,11 @@ class Engine:
     def _accept(self, lanes: Sequence[Lane | CommandLane], run: Run, index: int) -> None:
         """Show one event to its lanes."""
         (topic, device), raw = run.origins[index], run.payloads[index]
-        try:
         is_claim = run.flags[index] >= Flag.CLAIM
         # What lies in a blob is seen as the reference: its digest and its size.
         loads = orjson.loads if is_claim else self._decoders_by_topic.get(topic, orjson.loads)
-            payload: Value = self._decoders_by_topic.get(topic, orjson.loads)(raw)
+        try:
+            payload: Value = loads(raw)
         except ValueError:
             payload = UNKNOWN
         for lane in lanes:
