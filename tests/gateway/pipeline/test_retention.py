@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 
 import orjson
+import pytest
 
 from gateway.clock import ManualClock
 from gateway.errors import StoreUnavailable
 from gateway.events import Origin, Run
 from gateway.pipeline import Retention, RetentionOptions
-from gateway.store import StreamSpec
+from gateway.store import StoreOptions, StreamSpec, open_store
 from gateway.store.memory import MemoryStore
 
 
@@ -107,3 +108,30 @@ async def test_a_stream_that_only_drops_warns_nobody():
     store, clock = await store_with_a_group("drop", unread=300)
     await Retention(store, clock=clock).warn()
     assert await alerted(store) == []
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [{"retention_age_ms": 3_600_000}, {"retention_count": 3_600}, {"retention_bytes": 9_000}],
+    ids=["age", "count", "size"],
+)
+async def test_a_group_is_warned_ten_minutes_before_its_first_loss(tmp_path, limit):
+    """At a constant rate, one record a second, by a loop on virtual time."""
+    clock = ManualClock(10**12)
+    store = await open_store(StoreOptions(tmp_path), clock)
+    await store.ensure(StreamSpec("alerts", partitions=1))
+    await store.ensure(StreamSpec("s", 1, **{"retention_age_ms": None, **limit}, behind="alert"))
+    await store.commit_group("slow", 1, offsets={("s", 0): 0})
+    retention = Retention(store, clock=clock)
+    warned_ms = None
+    while (await store.bounds("s", 0)).log_start_offset == 0:
+        clock.advance(60_000)
+        origins = [Origin("t", "d")] * 60
+        await store.append([Run("s", 0, "c", clock.now_ms(), origins, [b"x"] * 60, bytes(60))])
+        await retention.warn()
+        if warned_ms is None and (await store.bounds("alerts", 0)).log_end_offset:
+            warned_ms = clock.now_ms()
+        await retention.catch_up()
+    await store.close()
+    assert warned_ms is not None
+    assert clock.now_ms() - warned_ms >= 600_000
