@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import getpass
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ import msgspec
 import orjson
 import typer
 
-from gateway.cli.devices.asking import ask_gateway
+from gateway.cli.devices.asking import ask_gateway, who
+from gateway.cli.devices.registering import tags_of
 from gateway.cli.devices.registry_access import CONFIG, DATA, log_dir_of
 from gateway.cli.main import fail
 from gateway.cli.record_lines import iso_time, printable
@@ -70,7 +70,7 @@ def add_image(
     signed = _signature(digest, sign, signature)
     if public_key is not None:
         _verify(public_key, signed, digest)
-    image = Image(name, version, digest.hex(), len(content), signed, by=_who())
+    image = Image(name, version, digest.hex(), len(content), signed, by=who())
     check_image(image)
     data_dir = log_dir_of(data, config)
     BlobStore(data_dir, SystemClock()).put(content)
@@ -105,13 +105,6 @@ def _verify(public_key: Path, signature: bytes, digest: bytes) -> None:
     from gateway.cli.devices.signing import check_signature
 
     check_signature(_read(public_key), signature, digest)
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "penstock-devices"
 
 
 @app.command("remove-image")
@@ -150,7 +143,7 @@ def start(
     """Begin to bring an image to devices, stage by stage."""
     if not (device or profile or tag):
         fail("say which devices: --device, --profile or --tag; --device '*' is all", BAD_USAGE)
-    query = DeviceQuery(tuple(device), profile, _tags(tag))
+    query = DeviceQuery(tuple(device), profile, tags_of(tag))
     nothing = Image(*image.rpartition("@")[::2], "0" * 64, 1)
     wanted = Campaign(
         campaign,
@@ -160,22 +153,12 @@ def start(
         failures_percent=failures,
         advance_percent=advance,
         chunk_bytes=chunk,
-        by=_who(),
+        by=who(),
     )
     check_campaign(wanted)
     encoded = msgspec.msgpack.encode(wanted)
     found = asyncio.run(ask_gateway(log_dir_of(data, config), "ota.start", encoded, image))
     _print(found, line_of(found), as_json=json)
-
-
-def _tags(texts: list[str]) -> dict[str, str]:
-    tags = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not name or not sign:
-            fail(f"--tag {text!r}: write NAME=TEXT", BAD_USAGE)
-        tags[name] = value
-    return tags
 
 
 def _stages(text: str) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import msgspec
 
 from gateway.devices.firmware.image import Image, UpdateRefused, check_word
-from gateway.devices.registry import Device
+from gateway.devices.registry import DEVICE_ROLE, Device
 
 CAMPAIGNS_TABLE: Final = "ota-campaigns"
 UPDATES_TABLE: Final = "ota-updates"
@@ -61,6 +61,7 @@ class DeviceQuery(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether an active device is meant; of the patterns of ids one must fit."""
         return (
             device.status == "active"
+            and device.role == DEVICE_ROLE
             and (not self.ids or any(fnmatchcase(device.id, pattern) for pattern in self.ids))
             and (not self.profile or device.profile == self.profile)
             and all(device.tags.get(name) == text for name, text in self.tags.items())

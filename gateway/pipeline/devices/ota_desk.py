@@ -16,6 +16,7 @@ from gateway.devices import (
     UpdateRefused,
     shown_campaign,
 )
+from gateway.errors import ChangeRefused
 from gateway.pipeline.devices.loop import Around, ServiceLoop
 from gateway.pipeline.devices.ota import OtaService, Tell
 from gateway.pipeline.devices.turns import Turn
@@ -55,7 +56,7 @@ class OtaDesk:
         Raises:
             ChangeRefused: it can't be so.
         """
-        image = _decoded(wanted, Image)
+        image = _decoded(wanted, Image, "an image")
 
         async def act(turn: Turn) -> Image:
             return await self.service.add_image(
@@ -83,7 +84,7 @@ class OtaDesk:
         Raises:
             ChangeRefused: it can't be so.
         """
-        campaign = _decoded(wanted, Campaign)
+        campaign = _decoded(wanted, Campaign, "a campaign")
 
         async def act(turn: Turn) -> Campaign:
             return await self.service.start(campaign, image_id, turn)
@@ -118,8 +119,8 @@ class OtaDesk:
         return {"campaign": campaign_id}
 
 
-def _decoded(content: bytes, kind: type[Any]) -> Any:
+def _decoded(content: bytes, kind: type[Any], name: str) -> Any:
     try:
         return msgspec.msgpack.decode(content, type=kind)
     except msgspec.DecodeError as error:
-        raise UpdateRefused(f"not a {kind.__name__.lower()}: {error}") from None
+        raise ChangeRefused(f"not {name}: {error}") from None
