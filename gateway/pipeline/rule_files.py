@@ -32,6 +32,8 @@ class RuleFiles:
         self._interval_s = interval_ms / 1_000 if interval_ms else None
         self._touched = asyncio.Event()
         self._stamp = stamp_of(path)
+        self.on_right: Callable[[], None] | None = None
+        """Called when the files were read anew, and all of them are right."""
 
     def touch(self) -> None:
         """Have the files read again, whether or not they have changed."""
@@ -60,8 +62,10 @@ class RuleFiles:
         try:
             rules = await asyncio.to_thread(self._load)
         except DocumentInvalid as error:
-            await self._refuse(error)
+            await self.refuse(error)
             return
+        if self.on_right is not None:
+            self.on_right()
         before = self._evaluation.rules
         if rules.digest == before.digest and rules.lookups == before.lookups:
             await self._evaluation.mend(RULES_INVALID)
@@ -69,7 +73,8 @@ class RuleFiles:
         await self._evaluation.swap(rules)
         LOG.info("rules reloaded: %s", describe_change(before, rules))
 
-    async def _refuse(self, error: DocumentInvalid) -> None:
+    async def refuse(self, error: DocumentInvalid) -> None:
+        """Tell what is wrong with the files, in the log of the process and as an alarm."""
         for complaint in error.complaints:
             LOG.error("%s", complaint)
         LOG.error("the rules stay as they were")

@@ -10,9 +10,16 @@ from gateway.rules.alarm_topics import (
 from gateway.rules.alarms import LOOKUP_INVALID, RULE_ERROR, RULES_INVALID
 from gateway.rules.costs import StateCost, cost_of
 from gateway.rules.counters import RuleCounters
+from gateway.rules.device_facts import TWINS_STREAM, Fact, decode_fact
 from gateway.rules.engine import DecoderOf, Engine
 from gateway.rules.filters import EventFilter
-from gateway.rules.loader import load_rules, parse_rules, rule_paths
+from gateway.rules.loader import (
+    load_rules,
+    parse_rule_files,
+    parse_rules,
+    read_rule_files,
+    rule_paths,
+)
 from gateway.rules.lookups import (
     LOOKUPS_STREAM,
     ROWS_MAX,
@@ -70,6 +77,7 @@ __all__ = [
     "SUPPORTED",
     "TABLE_SUFFIXES",
     "TICKS_STREAM",
+    "TWINS_STREAM",
     "UNKNOWN",
     "VERBS",
     "Cause",
@@ -82,6 +90,7 @@ __all__ = [
     "Episodes",
     "EventFilter",
     "Examination",
+    "Fact",
     "Lookup",
     "Loopback",
     "Outcome",
@@ -102,12 +111,15 @@ __all__ = [
     "command_topic",
     "compare",
     "cost_of",
+    "decode_fact",
     "decode_version",
     "examine",
     "load_rules",
+    "parse_rule_files",
     "parse_rules",
     "parse_trials",
     "read_rows",
+    "read_rule_files",
     "rehearse",
     "rule_paths",
     "rules_schema",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -46,14 +46,29 @@ def load_rules(paths: Sequence[Path], supported: frozenset[str] = SUPPORTED) -> 
         DocumentInvalid: anything is wrong, or a feature is not in `supported`; every error is
         listed.
     """
-    complaints: list[Complaint] = []
-    files: list[RuleFile] = []
-    for path in rule_paths(paths):
-        try:
-            files.append(_open(read_text(path, str(path)), str(path), path.parent, supported))
-        except DocumentInvalid as error:
-            complaints += error.complaints
-    return _build(files, complaints)
+    texts, complaints = _read(paths)
+    return _parse(texts, complaints, supported)
+
+
+def read_rule_files(paths: Sequence[Path]) -> dict[Path, str]:
+    """The texts of the rule files among and below `paths`.
+
+    Raises:
+        DocumentInvalid: some can't be read; every one is listed.
+    """
+    texts, complaints = _read(paths)
+    if complaints:
+        raise DocumentInvalid(complaints)
+    return texts
+
+
+def parse_rule_files(texts: Mapping[Path, str]) -> RuleSet:
+    """Read the texts of rule files as one set, as if they stood at their paths.
+
+    Raises:
+        DocumentInvalid: as `load_rules` says.
+    """
+    return _parse(texts, [], SUPPORTED)
 
 
 def parse_rules(
@@ -79,6 +94,29 @@ def rule_paths(paths: Iterable[Path]) -> list[Path]:
             if is_given or (is_rule_file and not candidate.name.endswith(TEST_SUFFIXES)):
                 found[candidate] = None
     return list(found)
+
+
+def _read(paths: Sequence[Path]) -> tuple[dict[Path, str], list[Complaint]]:
+    texts: dict[Path, str] = {}
+    complaints: list[Complaint] = []
+    for path in rule_paths(paths):
+        try:
+            texts[path] = read_text(path, str(path))
+        except DocumentInvalid as error:
+            complaints += error.complaints
+    return texts, complaints
+
+
+def _parse(
+    texts: Mapping[Path, str], complaints: list[Complaint], supported: frozenset[str]
+) -> RuleSet:
+    files: list[RuleFile] = []
+    for path, text in texts.items():
+        try:
+            files.append(_open(text, str(path), path.parent, supported))
+        except DocumentInvalid as error:
+            complaints += error.complaints
+    return _build(files, complaints)
 
 
 def _open(text: str, path: str, folder: Path | None, supported: frozenset[str]) -> RuleFile:

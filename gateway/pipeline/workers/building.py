@@ -6,12 +6,19 @@ from pathlib import Path
 
 from gateway.clock import Clock
 from gateway.devices import DeviceTopics, ProfileBook, load_profiles
+from gateway.errors import DocumentInvalid
 from gateway.pipeline.evaluate import RuleEvaluation
 from gateway.pipeline.evaluation_options import EvaluationOptions
 from gateway.pipeline.puts import PutsOf, no_puts
 from gateway.pipeline.workers.job import Outline, RulesJob
 from gateway.routing import Router, StreamRoute
-from gateway.rules import RuleSet, check_streams, load_rules
+from gateway.rules import (
+    RuleSet,
+    check_streams,
+    load_rules,
+    parse_rule_files,
+    read_rule_files,
+)
 from gateway.store import ConsumerStore, partition_of
 
 
@@ -24,6 +31,26 @@ def load_job_rules(job: RulesJob) -> RuleSet:
     rules = load_rules([Path(job.rules_path)])
     check_streams(rules, job.client_streams)
     return rules
+
+
+def load_kept_rules(job: RulesJob) -> RuleSet:
+    """The rules of a job as they were right last.
+
+    Raises:
+        DocumentInvalid: they are wrong beside the look-ups of today.
+    """
+    rules = parse_rule_files({Path(path): text for path, text in job.kept_rules.items()})
+    check_streams(rules, job.client_streams)
+    return rules
+
+
+def texts_of(job: RulesJob) -> dict[str, str]:
+    """The texts of the rule files of a job; none while they can't be read."""
+    try:
+        texts = read_rule_files([Path(job.rules_path)])
+    except DocumentInvalid:
+        return {}
+    return {str(path): text for path, text in texts.items()}
 
 
 def load_job_profiles(job: RulesJob) -> ProfileBook:

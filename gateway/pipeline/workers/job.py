@@ -37,6 +37,8 @@ class RulesJob:
     client_streams: tuple[str, ...]
     routes: tuple[RouteRow, ...]
     device_topics: tuple[str, ...]
+    kept_rules: Mapping[str, str] = field(default_factory=dict)
+    """The rule files that were right last, by path, for a worker that finds them wrong."""
     derived: StreamSpec = field(default_factory=lambda: StreamSpec("derived", partitions=1))
     derived_by_name: Mapping[str, StreamSpec] = field(default_factory=dict)
     checkpoint_records: int = DEFAULT.checkpoint_records

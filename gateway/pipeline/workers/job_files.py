@@ -19,8 +19,8 @@ class JobFiles:
 
     def __init__(self, job: RulesJob, evaluation: RuleEvaluation, profiles: ProfileBook) -> None:
         path, interval_ms = Path(job.rules_path), job.reload_ms
-        rules = RuleFiles(path, partial(load_job_rules, job), evaluation, interval_ms)
-        self._files: list[RuleFiles | ProfileFiles] = [rules]
+        self.rules = RuleFiles(path, partial(load_job_rules, job), evaluation, interval_ms)
+        self._files: list[RuleFiles | ProfileFiles] = [self.rules]
         if job.profiles_path is not None:
             profiles.watch(evaluation.forget_topics)
             load = partial(load_job_profiles, job)

@@ -17,13 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.clock import SystemClock
+from gateway.devices import ProfileBook
 from gateway.errors import DocumentInvalid
 from gateway.pipeline.evaluate import RuleEvaluation
 from gateway.pipeline.workers.building import (
     build_evaluation,
     load_job_profiles,
     load_job_rules,
+    load_kept_rules,
     outline_of,
+    texts_of,
 )
 from gateway.pipeline.workers.job import RulesJob, decode_job
 from gateway.pipeline.workers.job_files import JobFiles
@@ -79,6 +82,7 @@ class RulesProcess:
         self._begun = asyncio.Event()
         self._stopping = asyncio.Event()
         self._files: JobFiles | None = None
+        self._wrong: DocumentInvalid | None = None
         link.told |= {
             "job": self._take_job,
             "begin": self._begun.set,
@@ -90,22 +94,38 @@ class RulesProcess:
         """Load the rules, then evaluate until told to stop, or until the gateway is gone."""
         job = await self._job
         try:
-            rules = load_job_rules(job)
+            profiles = load_job_profiles(job)
+            rules = self._load(job)
         except DocumentInvalid as error:
             self._link.tell("refused", error.complaints)
             return
         self._link.tell("opened", outline_of(rules))
         await self._begun.wait()
-        await self._evaluate(job, rules)
+        await self._evaluate(job, rules, profiles)
 
-    async def _evaluate(self, job: RulesJob, rules: RuleSet) -> None:
+    def _load(self, job: RulesJob) -> RuleSet:
+        """The rules as they are, or as they were when they were right last."""
+        try:
+            rules = load_job_rules(job)
+        except DocumentInvalid as error:
+            if not job.kept_rules:
+                raise
+            rules = load_kept_rules(job)
+            self._wrong = error
+        else:
+            self._link.tell("kept", texts_of(job))
+        return rules
+
+    async def _evaluate(self, job: RulesJob, rules: RuleSet, profiles: ProfileBook) -> None:
         store = await open_linked(Path(job.data_dir), self._link)
         clock = SystemClock()
         try:
-            profiles = load_job_profiles(job)
             evaluation = build_evaluation(job, rules, profiles, store, clock)
             evaluation.progress.on_move = Reports(self._link).note
             files = self._files = JobFiles(job, evaluation, profiles)
+            files.rules.on_right = lambda: self._link.tell("kept", texts_of(job))
+            if self._wrong is not None:
+                await files.rules.refuse(self._wrong)
             await run_until(self._stopping, evaluation, files)
         finally:
             await store.close()

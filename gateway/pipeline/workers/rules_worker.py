@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -150,7 +151,7 @@ class RulesWorker:
             return
 
     def _told(self) -> dict[str, Any]:
-        return {"log": write_log, "progress": self._note_progress}
+        return {"log": write_log, "progress": self._note_progress, "kept": self._keep}
 
     async def _hear_verdict(self, child: Child) -> Outline:
         told = self._told()
@@ -165,6 +166,11 @@ class RulesWorker:
             if name == "refused":
                 raise DocumentInvalid([Complaint(*one) for one in arguments[0]])
             told[name](*arguments)
+
+    def _keep(self, texts: dict[str, str]) -> None:
+        """Have the next worker find the rules that are right now, should the files be wrong."""
+        if texts:
+            self._job = replace(self._job, kept_rules=texts)
 
     def _note_progress(self, rows: list[Any]) -> None:
         self._progress.move_to({(stream, number): offset for stream, number, offset in rows})

@@ -4,7 +4,13 @@ import pytest
 
 from gateway.errors import DocumentInvalid
 from gateway.rules.features import FEATURES
-from gateway.rules.loader import load_rules, parse_rules, rule_paths
+from gateway.rules.loader import (
+    load_rules,
+    parse_rule_files,
+    parse_rules,
+    read_rule_files,
+    rule_paths,
+)
 from gateway.rules.supported import SUPPORTED
 from tests.harness.rule_files import complaints, load, load_one
 
@@ -240,3 +246,13 @@ def test_warnings_point_and_stop_nothing():
     (warning,) = rules.warnings
     assert (warning.line, warning.column) == (3, 51)
     assert "'when' and 'clear' can both be true" in warning.message
+
+
+def test_texts_of_rule_files_are_read_as_if_they_stood_at_their_paths(tmp_path):
+    for name in ("a", "b"):
+        text = f"version: 1\nrules:\n  - {{id: {name}, from: p/#, when: payload.x > 1}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    texts = read_rule_files([tmp_path])
+    assert parse_rule_files(texts).digest == load_rules([tmp_path]).digest
+    with pytest.raises(DocumentInvalid, match="nowhere"):
+        read_rule_files([tmp_path / "nowhere.yaml"])

@@ -29,7 +29,7 @@ def heard():
 
 @pytest.fixture
 async def own(store, heard):
-    told_names = heard.names("opened", "refused", "progress", "log")
+    told_names = heard.names("opened", "refused", "progress", "log", "kept")
     async with linked(store, told=told_names) as own:
         yield own
 

@@ -59,6 +59,30 @@ async def test_a_worker_that_is_killed_is_followed_by_one_that_goes_on(worker, s
     assert (ends["telemetry", 0], ends["telemetry", 1]) == (3, 1)
 
 
+async def test_a_worker_that_finds_the_rules_wrong_goes_on_with_those_of_before(
+    worker, store, rules_path
+):
+    await begin(worker, store)
+    await store.append([event(6)])
+    await until(alarms(store, ("m0", "raised")), "the alarm")
+    right = rules_path.read_text()
+    rules_path.write_text(right.replace("when:", "wehn:"))
+    os.kill(worker.pid, signal.SIGKILL)
+    await store.append([event(1)])
+
+    async def are_told():
+        return {("m0", "cleared"), ("", "raised")} <= set(await told(store))
+
+    await until(are_told, "the next worker")
+    rules_path.write_text(right)
+    worker.touch()
+
+    async def is_mended():
+        return ("", "cleared") in await told(store)
+
+    await until(is_mended, "the rules to be right again")
+
+
 async def test_wrong_rules_are_refused_with_their_places(worker, store, rules_path):
     rules_path.write_text("version: 1\nrules: [{id: a, wehn: 1}]\n")
     with pytest.raises(DocumentInvalid, match=r"rules\.yaml:2:\d+: .*wehn"):
