@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 from gateway.errors import Complaint, DocumentInvalid
+from gateway.rules.device_facts import reads_facts
 from gateway.rules.patterns.plans import streams_read, watched_lookup
 from gateway.rules.spec import Lookup, RuleSpec, Schedule, Zone
 
@@ -47,6 +48,11 @@ class RuleSet:
         names = {one.lookup for rule in self.rules for one in rule.enrich}
         names |= {watched_lookup(rule) or "" for rule in self.rules}
         return {name: self.lookups[name] for name in sorted(names & self.lookups.keys())}
+
+    @property
+    def reads_devices(self) -> bool:
+        """Whether a rule reads tags or twins of devices."""
+        return reads_facts(self.rules)
 
     @property
     def emitted_streams(self) -> tuple[str, ...]:

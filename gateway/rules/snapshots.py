@@ -18,6 +18,7 @@ from msgspec import msgpack
 from gateway.errors import PenstockError
 from gateway.rules.desk import Desk
 from gateway.rules.desk_snapshots import ALARM, DESK, DeskRestoration
+from gateway.rules.device_facts import FACT
 from gateway.rules.lanes import Lane
 from gateway.rules.lookups import Version
 from gateway.rules.pages import Pages
@@ -84,6 +85,8 @@ class Restoration:
         self._pages: dict[tuple[str, str], dict[int, list[Any]]] = {}
         self._stale: list[str] = []
         self._desk = DeskRestoration(desk)
+        self.facts: dict[str, list[Any]] = {}
+        """What is known of devices."""
         self.versions: dict[str, Version] = {}
         """What the look-ups held."""
 
@@ -117,6 +120,9 @@ class Restoration:
                 self._take_state(name, kind, rest, fields[1:])
 
     def _take_state(self, name: str, kind: str, rest: str, fields: list[Any]) -> None:
+        if kind == FACT:
+            self.facts[name] = fields
+            return
         if kind == LOOKUP:
             self.versions[rest] = Version(rest, *fields)
             return

@@ -13,6 +13,7 @@ from typing import Final
 from gateway.documents import Node, Section, did_you_mean
 from gateway.errors import Complaint, ExpressionInvalid, MqttError
 from gateway.mqtt import check_topic_filter, parse_shared_filter
+from gateway.rules.device_facts import FACT_NAMES
 from gateway.rules.expression.checker import EVENT_NAMES, WORDS, Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
 from gateway.rules.expression.compiler import Expected
@@ -144,7 +145,7 @@ class Reader:
             )
         elif node.source in RESERVED:
             section.complain_at(node, f"'{node.source}' already has a meaning; choose another name")
-        elif node.source in taken:
+        elif node.source in taken and node.source not in FACT_NAMES:
             section.complain_at(node, f"duplicate name '{node.source}' in this rule")
         return node.source
 

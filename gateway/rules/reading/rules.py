@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from gateway.documents import Section
+from gateway.rules.device_facts import FACT_NAMES, facts_read
 from gateway.rules.expression.checker import EVENT_NAMES, Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
 from gateway.rules.reading.actions import (
@@ -161,6 +162,7 @@ class RuleReader:
         spec = self._with_body(rule, spec)
         rule.finish()
         self._check_shape(rule, spec)
+        spec = self._with_facts(spec)
         return replace(spec, prelude=prelude_of(spec))
 
     def _sources(self, rule: Section) -> tuple[Source, ...]:
@@ -191,7 +193,8 @@ class RuleReader:
         reader, environments = self.reader, self.environments
         time = read_time(reader, rule.section("time"), self._time_base(spec), environments.arriving)
         enrich = read_enrich(reader, rule, environments.keyed, self.references.lookups)
-        found = environments.keyed.with_names(dict.fromkeys((row.name for row in enrich), "any"))
+        looked_up = (*FACT_NAMES, *(row.name for row in enrich))
+        found = environments.keyed.with_names(dict.fromkeys(looked_up, "any"))
         where = reader.expression(rule, "where", found, "bool")
         dedupe = read_dedupe(reader, rule, found)
         join, found = read_join(reader, rule, found)
@@ -236,6 +239,12 @@ class RuleReader:
             publish=publish,
             suppress=suppress,
         )
+
+    def _with_facts(self, spec: RuleSpec) -> RuleSpec:
+        """The rule with the look-ups of what it reads of devices; its own names hide them."""
+        own = {row.name for row in spec.enrich}
+        names = frozenset(name for part in expressions_of(spec) for name in part.names) - own
+        return replace(spec, enrich=(*spec.enrich, *facts_read(names, self._device)))
 
     def _check_shape(self, rule: Section, spec: RuleSpec) -> None:
         """The parts that need, or exclude, each other."""

@@ -12,6 +12,7 @@ from typing import Final
 import orjson
 
 from gateway.events import Origin, RecordBatch, Run
+from gateway.rules.device_facts import GATEWAY_CLIENT, TWINS_STREAM, decode_fact
 from gateway.rules.engine import Engine
 from gateway.rules.lookups import Version
 from gateway.rules.loopbacks import Loopback
@@ -99,6 +100,11 @@ class Rehearsal:
 
     def _take(self, event: TrialEvent) -> None:
         device = event.device or self._device_of(event.topic)
+        # A case says what is known of a device as the gateway would.
+        if decode_fact(event.topic, event.payload) is not None:
+            origin = Origin(event.topic, event.topic.split("/")[1])
+            self._feed(TWINS_STREAM, GATEWAY_CLIENT, origin, event.payload)
+            return
         self._feed(STREAM, CLIENT, Origin(event.topic, device), event.payload)
 
     def _feed(self, stream: str, client: str, origin: Origin, payload: bytes) -> None:
