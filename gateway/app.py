@@ -206,6 +206,7 @@ class Gateway:
         from gateway.pipeline import (
             ClockWatch,
             Compaction,
+            GroupWatch,
             Ledger,
             Retention,
             Scrub,
@@ -223,6 +224,10 @@ class Gateway:
         config = self._config
         wear = self._wear = WearWatch(store, self._clock, config.data_dir, config.wear)
         self._tasks.append(asyncio.create_task(wear.run(), name="wear"))
+        groups = GroupWatch(store, self._clock)
+        self._tasks.append(asyncio.create_task(groups.run(), name="group lag"))
+        if self._server is not None:
+            self._server.readings.tables += [wear.figures, groups.figures]
         if config.scrub_ms is not None:
             scrub = Scrub(store, self._clock, ScrubOptions(config.scrub_ms))
             self._tasks.append(asyncio.create_task(scrub.run(), name="scrub"))

@@ -45,7 +45,7 @@ class Reading:
     stored_bytes: int | None = None
     memory_bytes: int | None = None
     memory_bytes_max: int | None = None
-    others: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[str, float] = field(default_factory=dict)
     """Figures of what works on the log beside the server, by name."""
 
     @property

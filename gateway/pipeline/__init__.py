@@ -5,6 +5,7 @@ from gateway.pipeline.compaction import Compaction
 from gateway.pipeline.devices.desk import DeviceDesk
 from gateway.pipeline.devices.loop import Around
 from gateway.pipeline.devices.ota_desk import OtaDesk
+from gateway.pipeline.group_watch import GroupWatch
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
 from gateway.pipeline.handlers.trying import Trial, try_function
@@ -25,6 +26,7 @@ __all__ = [
     "ClockWatch",
     "Compaction",
     "DeviceDesk",
+    "GroupWatch",
     "HandlerCrew",
     "Inspection",
     "InspectionOptions",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +31,11 @@ LOG = logging.getLogger(__name__)
 LOOK_MS = 10_000
 SAVE_MS = 600_000
 MIB = 1 << 20
+
+
+def rounded(figure: float | None, places: int = 3) -> float | None:
+    """A figure with no more places than it is good for."""
+    return None if figure is None else round(figure, places or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,22 @@ class WearWatch:
         """How long the card lasts; None while nobody said what it endures, or nothing is known."""
         endurance_bytes = self._options.card_endurance_bytes
         return None if endurance_bytes is None else forecast_wear(self.totals, endurance_bytes)
+
+    def figures(self) -> Mapping[str, float]:
+        """The totals by name; what is not known is left out."""
+        totals, forecast = self.totals, self.forecast
+        found: dict[str, float | None] = {
+            "wear/written/bytes": totals.written_bytes,
+            "wear/accepted/bytes": totals.accepted_bytes,
+            "wear/device/bytes": totals.device_bytes or None,
+            "wear/ratio": rounded(totals.write_ratio),
+            "wear/bytes_per_day": rounded(totals.bytes_per_day, 0),
+            "wear/days_left": None if forecast is None else rounded(forecast.days_left, 1),
+            "wear/used_ratio": None if forecast is None else rounded(forecast.used_ratio, 6),
+            "wear/budget/spent_bytes": None if self._budget is None else self._budget.spent_bytes,
+            "wear/stretch": None if self._budget is None else self._budget.stretch,
+        }
+        return {name: figure for name, figure in found.items() if figure is not None}
 
     async def run(self) -> None:
         """Watch until cancelled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.clock import Clock
@@ -37,6 +37,8 @@ class Readings:
         self._begun_at_ms = clock.monotonic_ms()
         self.others: dict[str, Callable[[], int]] = {}
         """Figures of what works on the log beside the server; whoever builds that adds them."""
+        self.tables: list[Callable[[], Mapping[str, float]]] = []
+        """Figures whose names come and go, such as those of groups."""
 
     def begin(self) -> None:
         """Count the uptime from now on."""
@@ -78,8 +80,15 @@ class Readings:
             stored_bytes=stored_bytes,
             memory_bytes=memory_bytes(),
             memory_bytes_max=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * PEAK_UNIT_BYTES,
-            others={name: figure_of() for name, figure_of in self.others.items()},
+            others=self._others(),
         )
+
+    def _others(self) -> dict[str, float]:
+        """The figures of what works on the log beside the server."""
+        found: dict[str, float] = {name: figure_of() for name, figure_of in self.others.items()}
+        for table in self.tables:
+            found |= table()
+        return found
 
     def _lag(self, subscriber: Subscriber) -> int:
         """How many events a subscriber has still to look at."""

@@ -7,7 +7,7 @@ QoS 0, and only what has changed goes out again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import orjson
 
@@ -44,6 +44,7 @@ class SysTree:
         self._interval_ms = interval_ms
         self._topics = SysTopics()
         self._payloads: dict[str, bytes] = {}
+        self._written: set[str] = set()
         self._looked_at_ms = clock.monotonic_ms()
         self._flapping_changes = -1
 
@@ -63,8 +64,17 @@ class SysTree:
         reading = await self._read()
         now_ms = self._clock.monotonic_ms()
         elapsed_ms, self._looked_at_ms = now_ms - self._looked_at_ms, now_ms
-        self._tell(self._topics.write(reading, elapsed_ms))
+        payloads = self._topics.write(reading, elapsed_ms)
+        self._tell(payloads)
+        self._forget(self._written - payloads.keys())
+        self._written = set(payloads)
         self.tell_flapping()
+
+    def _forget(self, topics: Collection[str]) -> None:
+        """Tell that figures are no more: an empty payload ends a retained message."""
+        self._tell(dict.fromkeys(topics, b""))
+        for topic in topics:
+            self._payloads.pop(topic, None)
 
     def tell_flapping(self) -> None:
         """Tell who fights over which identifier, if that has changed."""

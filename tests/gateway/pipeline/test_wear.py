@@ -95,3 +95,29 @@ async def test_a_forecast_needs_a_card(store, tmp_path):
     clock.advance(86_400_000)
     await watch.look()
     assert watch.forecast.days_left == pytest.approx(999)
+
+
+async def test_figures_are_those_that_are_known(store, tmp_path):
+    flash, clock = Flash(), ManualClock(5)
+    options = WearOptions(write_budget_bytes=10 * MIB, card_endurance_bytes=1_001_000)
+    watch = await watch_of(store, flash, tmp_path, clock, options)
+    assert set(watch.figures()) == {
+        "wear/written/bytes",
+        "wear/accepted/bytes",
+        "wear/budget/spent_bytes",
+        "wear/stretch",
+    }
+    await store.append([Run("alerts", 0, "c", 0, [Origin("t", "d")], [b"x" * 500], b"\0")])
+    flash.process_bytes += 1_000
+    clock.advance(864_000)
+    await watch.look()
+    assert watch.figures() == {
+        "wear/written/bytes": 1_000,
+        "wear/accepted/bytes": 500,
+        "wear/ratio": 2.0,
+        "wear/bytes_per_day": 100_000,
+        "wear/days_left": 10.0,
+        "wear/used_ratio": 0.000999,
+        "wear/budget/spent_bytes": 1_000,
+        "wear/stretch": 1.0,
+    }

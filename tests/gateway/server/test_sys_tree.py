@@ -45,6 +45,19 @@ async def test_only_what_has_changed_goes_out_again_and_is_not_marked_retained(s
     assert client.deliveries() == []
 
 
+async def test_a_figure_that_is_no_more_is_told_as_empty_and_forgotten(server):
+    client, lag = Client(server), "$SYS/broker/penstock/groups/g/lag"
+    figures = {"groups/g/lag": 7}
+    server.readings.tables.append(lambda: figures)
+    client.connect()
+    await client.subscribe(lag)
+    await server.sys.publish()
+    figures.clear()
+    await server.sys.publish()
+    assert [packet.payload for packet in client.deliveries()] == [b"7", b""]
+    assert lag not in server.sys.payloads
+
+
 @pytest.mark.spec("MQTT5-4.7.2-1")
 @pytest.mark.spec("MQTT311-4.7.2-1")
 async def test_wildcards_at_the_first_level_never_match(server):
