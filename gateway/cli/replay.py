@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import typer
@@ -22,9 +23,11 @@ from gateway.rules import (
     ALARMS_STREAM,
     LOOKUPS_STREAM,
     TICKS_STREAM,
+    TWINS_STREAM,
     Engine,
     Loopback,
     RuleCounters,
+    RuleSet,
     Transition,
     load_rules,
     spell_time,
@@ -34,7 +37,7 @@ from gateway.store import Place, Scan, StreamReader, offsets_at, open_reader, pa
 PLACES = "earliest, latest, @OFFSET, -1h or an ISO time"
 BAD_USAGE = 2
 PROGRESS_RECORDS = 100_000
-OWN_STREAMS = (TICKS_STREAM, ALARMS_STREAM, LOOKUPS_STREAM)
+OWN_STREAMS = (TICKS_STREAM, ALARMS_STREAM, LOOKUPS_STREAM, TWINS_STREAM)
 
 Key = tuple[str, int]
 
@@ -83,7 +86,7 @@ def replay(
     decoder_of = load_profiles(profiles).decoder_of if profiles else None
     engine = Engine(loaded.rules, loaded.inventories, decoder_of)
     loopback = Loopback(engine, loaded.derived_streams_read)
-    asyncio.run(_replay(data, loopback, wish, printer))
+    asyncio.run(_replay(data, Cast(engine, loopback, loaded), wish, printer))
     if not json:
         for line in printer.summary(engine.counters):
             print(line)
@@ -157,13 +160,36 @@ def text_line(transition: Transition) -> str:
     return line if line.isprintable() else line.encode("unicode_escape").decode()
 
 
-async def _replay(data: Path, loopback: Loopback, wish: Wish, printer: Printer) -> None:
+class Cast(NamedTuple):
+    """The rules that are replayed, with their state, and what they emit for each other."""
+
+    engine: Engine
+    loopback: Loopback
+    rules: RuleSet
+
+
+async def _replay(data: Path, cast: Cast, wish: Wish, printer: Printer) -> None:
     reader = await open_reader(data)
     try:
-        async for batch in read(reader, await find_stretch(reader, wish)):
-            printer.take(batch, loopback.feed([batch]))
+        stretch = await find_stretch(reader, wish)
+        await learn_devices(reader, cast.engine, cast.rules, stretch)
+        async for batch in read(reader, stretch):
+            printer.take(batch, cast.loopback.feed([batch]))
     finally:
         await reader.close()
+
+
+async def learn_devices(
+    reader: StreamReader, engine: Engine, rules: RuleSet, stretch: Stretch
+) -> None:
+    """Tell rules that read twins what held where their replay begins."""
+    slot = TWINS_STREAM, 0
+    if not rules.reads_devices or slot not in stretch.starts:
+        return
+    # The loops over the log are slow to import, and seldom wanted.
+    from gateway.pipeline import facts_at
+
+    engine.facts.begin(await facts_at(reader, stretch.starts[slot]))
 
 
 class Stretch:
@@ -173,6 +199,7 @@ class Stretch:
         self.starts = starts
         self.stops = stops
         self.is_by_offset = is_by_offset
+        self.streams = frozenset(stream for stream, _ in starts)
 
     def holds(self, stream: str, partition: int, offset: int) -> bool:
         """Whether a record lies in it."""
@@ -196,8 +223,8 @@ async def find_stretch(reader: StreamReader, wish: Wish) -> Stretch:
     stops = await offsets_at(reader, partitions, wish.stop)
     starts |= await offsets_at(reader, ticks, tick_start)
     stops |= await offsets_at(reader, ticks, tick_stop)
-    # What a look-up holds was written down once, perhaps long before.
-    lookups = [key for key in ticks if key[0] == LOOKUPS_STREAM]
+    # What a look-up or a twin holds was written down once, perhaps long before.
+    lookups = [key for key in ticks if key[0] in (LOOKUPS_STREAM, TWINS_STREAM)]
     starts |= await offsets_at(reader, lookups, Place("earliest"))
     return Stretch(starts, stops, is_by_offset[1])
 

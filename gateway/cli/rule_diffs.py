@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import orjson
 
+from gateway.cli.derived_causes import event_behind
 from gateway.cli.replay import Stretch, Wish, find_stretch, read
 from gateway.clock import SystemClock
 from gateway.rules import (
@@ -142,7 +143,10 @@ async def recorded_steps(reader: StreamReader, stretch: Stretch) -> AsyncIterato
         for record in batch.records():
             alert = decode_alert(record.payload)
             step = Step.read(alert)
-            if step is not None and stretch.holds(*place_of(alert)):
+            if step is None:
+                continue
+            place = await event_behind(reader, place_of(alert), stretch.streams)
+            if stretch.holds(*place):
                 yield step
 
 
