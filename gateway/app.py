@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from gateway.clock import Clock, SystemClock
 from gateway.config import DEVICE_STREAMS, GatewayConfig, check_handlers, claim_limits
 from gateway.devices import (
+    COMMANDS_STREAM,
     DEVICES_TABLE,
     SERVICE_TEMPLATES,
+    TWINS_STREAM,
     DeviceTopics,
     ProfileBook,
     is_sealed,
@@ -195,6 +197,8 @@ class Gateway:
         return [stream.spec.name for stream in self._config.streams] + [
             ALARMS.name,
             PRESENCE.name,
+            TWINS_STREAM,
+            COMMANDS_STREAM,
         ]
 
     async def _start_loops(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:

@@ -9,10 +9,12 @@ from gateway.cli.replay import OWN_STREAMS, Key, Wish, find_stretch
 from gateway.cli.rule_questions import MARK, TABLE, read_checkpoint
 from gateway.errors import PenstockError
 from gateway.pipeline import read_version
-from gateway.rules import ALERTS_STREAM, LOOKUPS_STREAM, Engine, RuleSet, Step
+from gateway.rules import ALERTS_STREAM, LOOKUPS_STREAM, TWINS_STREAM, Engine, RuleSet, Step
 from gateway.store import Place, StreamReader, offsets_at
 
 STREAMS_WITHOUT_RULES = ("telemetry",)
+WRITTEN_BEFORE = (LOOKUPS_STREAM, TWINS_STREAM)
+"""Of these the whole is read: what holds was written down perhaps long before."""
 
 
 class LookupUnreadable(PenstockError):
@@ -78,12 +80,12 @@ async def _at_checkpoint(
     for key, log_start_offset in stretch.starts.items():
         # A partition that was empty then is read whole; a stream nobody read, from here on.
         offset = offsets.get(key, 0) if key[0] in read else stretch.stops[key]
-        is_lookup = key[0] == LOOKUPS_STREAM  # what it holds was written down perhaps long before
+        is_lookup = key[0] in WRITTEN_BEFORE
         positions[key] = log_start_offset if is_lookup else max(log_start_offset, offset)
     since = [
         (await reader.unread(*key, offset)).first_ms
         for key, offset in positions.items()
-        if key[0] != LOOKUPS_STREAM
+        if key[0] not in WRITTEN_BEFORE
     ]
     first_ms = min((ms for ms in since if ms is not None), default=None)
     place = Place("latest") if first_ms is None else Place("time", first_ms)

@@ -2,6 +2,7 @@
 
 from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
+from gateway.pipeline.device_facts import facts_at
 from gateway.pipeline.devices.desk import DeviceDesk
 from gateway.pipeline.devices.loop import Around
 from gateway.pipeline.devices.ota_desk import OtaDesk
@@ -45,6 +46,7 @@ __all__ = [
     "SweepingOptions",
     "Trial",
     "WearWatch",
+    "facts_at",
     "no_puts",
     "read_version",
     "rules_at_work",
