@@ -7,6 +7,7 @@ named, and never shown.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -55,15 +56,20 @@ def _shown(entry: msgspec.Struct | None, *, is_whole: bool) -> Mapping[str, Any]
     if entry is None:
         return {}
     fields = {
-        one.name: getattr(entry, one.name)
-        for one in msgspec.structs.fields(entry)
-        if is_whole or getattr(entry, one.name) != _default_of(one)
+        name: value
+        for name, default in defaults_of(type(entry)).items()
+        if (value := getattr(entry, name)) != default or is_whole
     }
     return {name: _plain(value) for name, value in fields.items()}
 
 
-def _default_of(one: msgspec.structs.FieldInfo) -> Any:
-    return one.default_factory() if callable(one.default_factory) else one.default
+@cache
+def defaults_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """The fields of a struct with their defaults; found once, for that is slow."""
+    return {
+        one.name: one.default_factory() if callable(one.default_factory) else one.default
+        for one in msgspec.structs.fields(kind)
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -148,6 +148,8 @@ async def _write(desk: RegistryDesk, registry: Registry, devices: Sequence[Devic
     for device in devices:
         before = registry.get(device.id)
         changes.append(change_of(registry, stamped(merged(before, device), before)))
+    # Neighbours are looked up together.
+    changes.sort(key=lambda change: change.key)
     for chunk in in_chunks(changes):
         await desk.change(chunk)
 

@@ -6,7 +6,8 @@ Whoever writes the log has one `TableDesk`; others reach it over the socket of t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os.path import commonprefix
 from typing import NamedTuple
 
 from gateway.errors import ChangeRefused, StoreError
@@ -14,6 +15,7 @@ from gateway.events import Run
 from gateway.store.protocol import Put, StreamStore
 
 CHANGES_MAX = 10_000
+MANY = 100
 
 
 class Change(NamedTuple):
@@ -67,12 +69,15 @@ class TableDesk:
         if len(changes) > CHANGES_MAX:
             raise StoreError(f"{len(changes)} changes at once; at most {CHANGES_MAX}")
         async with self._changing:
-            for change in changes:
-                if await self._store.entry(change.table, change.key) != change.before:
-                    raise ChangeRefused(f"{change.key!r} was changed by somebody else meanwhile")
             by_table: dict[str, list[Change]] = {}
             for change in changes:
                 by_table.setdefault(change.table, []).append(change)
+            for table, own in by_table.items():
+                found = await self._values(table, [change.key for change in own])
+                for change in own:
+                    if found.get(change.key) != change.before:
+                        message = f"{change.key!r} was changed by somebody else meanwhile"
+                        raise ChangeRefused(message)
             runs = [
                 run
                 for table, own in by_table.items()
@@ -83,3 +88,10 @@ class TableDesk:
             for table, own in by_table.items():
                 for watcher in self._watchers.get(table, ()):
                     watcher(own)
+
+    async def _values(self, table: str, keys: Sequence[str]) -> Mapping[str, bytes | None]:
+        """What the keys are now; many are read at once, with what else begins as they do."""
+        if len(keys) >= MANY:
+            prefix = commonprefix(keys)  # noqa: RUF071 - keys are texts, not paths
+            return dict(await self._store.entries(table, prefix))
+        return {key: await self._store.entry(table, key) for key in keys}

@@ -5,7 +5,7 @@ import pytest
 from gateway.clock import ManualClock
 from gateway.errors import ChangeRefused, RequestUnknown, StoreError
 from gateway.events import Origin, Run
-from gateway.store.groups.changes import CHANGES_MAX, Change, TableDesk
+from gateway.store.groups.changes import CHANGES_MAX, MANY, Change, TableDesk
 from gateway.store.groups.desk import GroupDesk
 from gateway.store.groups.host import DeskHost
 from gateway.store.groups.remote import RemoteDesk
@@ -106,3 +106,16 @@ async def test_what_a_table_has_to_say_goes_into_the_log_with_the_change():
     with pytest.raises(ChangeRefused):
         await desk.change([Change("devices", "a", b"1", None)], "anna")
     assert (await store.bounds("audit", 0)).log_end_offset == 1
+
+
+async def test_many_changes_are_looked_up_at_once_and_none_is_overlooked():
+    store = MemoryStore()
+    desk = TableDesk(store)
+    await desk.change([Change("t", "a150", b"1", None), Change("t", "b", b"1", None)])
+    wanted = [Change("t", f"a{number}", b"2", None) for number in range(MANY + 100)]
+    with pytest.raises(ChangeRefused, match="'a150'"):
+        await desk.change(wanted)
+    assert len(await store.entries("t")) == 2
+    wanted[150] = Change("t", "a150", b"2", b"1")
+    await desk.change(wanted)
+    assert len(await store.entries("t")) == len(wanted) + 1
