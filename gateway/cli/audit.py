@@ -11,7 +11,7 @@ import orjson
 import typer
 
 from gateway.cli.backup import DATA_DIR
-from gateway.cli.session_accounts import account_for_sessions
+from gateway.cli.session_accounts import account_for_sessions, account_for_shares
 from gateway.errors import MqttError
 from gateway.events import Record
 from gateway.mqtt import decode_publish_properties
@@ -76,6 +76,13 @@ def print_accounts(found: dict[str, Any]) -> None:
             f"{own['pending']} more in the log"
             + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
         )
+    for own in found["shares"]:
+        typer.echo(
+            f"{own['share']}: matched {own['matched']} = given {own['given']} + expired "
+            f"{own['expired']} + in flight {own['in_flight']}; {own['pending']} more in the log"
+            + (f"; {own['lost_offsets']} offsets were lost before" if own["lost_offsets"] else "")
+            + (f"; UNACCOUNTED {own['unaccounted']}" if own["unaccounted"] else "")
+        )
     for line in found["breaks"]:
         typer.echo(f"break: {line}")
     for gap in found.get("device_gaps", ()):
@@ -87,12 +94,14 @@ def print_accounts(found: dict[str, Any]) -> None:
 
 
 async def add_sessions(data: Path, found: dict[str, Any]) -> None:
-    """Add the accounts of durable sessions, and what breaks them."""
+    """Add the accounts of durable sessions and shared groups, and what breaks them."""
     reader = await open_reader(data)
     try:
         found["sessions"], breaks = await account_for_sessions(reader)
+        found["shares"], further = await account_for_shares(reader)
     finally:
         await reader.close()
+    breaks += further
     found["breaks"] = [*found["breaks"], *breaks]
     found["balanced"] = found["balanced"] and not breaks
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.events import Record
 from gateway.mqtt import matches
+from gateway.server import SHARES_TABLE, SavedGroup, ShareTally, decode_share
 from gateway.session import Grant, SessionState, decode_state
 from gateway.store import Place, Scan, StreamReader, offsets_at
 
@@ -46,17 +47,51 @@ async def account_for_sessions(reader: StreamReader) -> tuple[list[dict[str, Any
         )
         if state.unaccounted:
             breaks.append(f"the session of '{state.client_id}' can't explain {state.unaccounted}")
-        breaks += await find_in_positions(reader, state)
+        who = f"the session of '{state.client_id}'"
+        breaks += await find_in_positions(reader, who, state.positions or {})
     return accounts, breaks
 
 
-async def find_in_positions(reader: StreamReader, state: SessionState) -> list[str]:
-    """Where a session stands behind the end of the log."""
+async def account_for_shares(reader: StreamReader) -> tuple[list[dict[str, Any]], list[str]]:
+    """The account of each shared group, and what breaks one; as `account_for_sessions`."""
+    accounts: list[dict[str, Any]] = []
+    breaks: list[str] = []
+    groups: dict[str, SavedGroup] = {}
+    for topic_filter, encoded in await reader.entries(SHARES_TABLE):
+        try:
+            groups[topic_filter] = decode_share(encoded)
+        except ValueError as error:
+            breaks.append(f"the shared group '{topic_filter}' can't be read: {error}")
+    pending = await count_wanted(reader, [wish_of(name, own) for name, own in groups.items()])
+    for name, own in groups.items():
+        tally = own.tally or ShareTally(len(own.unacknowledged))
+        accounts.append(
+            {
+                "share": name,
+                "matched": tally.matched,
+                "given": tally.given,
+                "expired": tally.expired,
+                "in_flight": len(own.unacknowledged),
+                "lost_offsets": tally.lost,
+                "pending": pending[name],
+                "unaccounted": own.unaccounted,
+            }
+        )
+        if own.unaccounted:
+            breaks.append(f"the shared group '{name}' can't explain {own.unaccounted}")
+        positions = {(stream, partition): offset for stream, partition, offset in own.positions}
+        breaks += await find_in_positions(reader, f"the shared group '{name}'", positions)
+    return accounts, breaks
+
+
+async def find_in_positions(
+    reader: StreamReader, who: str, positions: Mapping[Key, int]
+) -> list[str]:
+    """Where a session or a shared group stands behind the end of the log."""
     ends = await offsets_at(reader, await lasting_keys(reader), Place("latest"))
     return [
-        f"the session of '{state.client_id}' stands at {offset} in {stream}/{partition}, which "
-        f"ends at {ends[stream, partition]}"
-        for (stream, partition), offset in (state.positions or {}).items()
+        f"{who} stands at {offset} in {stream}/{partition}, which ends at {ends[stream, partition]}"
+        for (stream, partition), offset in positions.items()
         if offset > ends.get((stream, partition), offset)
     ]
 
@@ -74,44 +109,63 @@ async def known_keys(reader: StreamReader) -> list[Key]:
 
 async def count_pending(reader: StreamReader, states: Sequence[SessionState]) -> dict[str, int]:
     """How many messages of the log each session has still to get, by its filters."""
-    counts = dict.fromkeys((state.client_id for state in states), 0)
-    wishes = [Wish(state) for state in states]
+    wishes = [
+        Wish(
+            state.client_id,
+            state.positions or {},
+            tuple(wanted_grants(state.grants_by_filter.values())),
+        )
+        for state in states
+    ]
+    return await count_wanted(reader, wishes)
+
+
+async def count_wanted(reader: StreamReader, wishes: Sequence[Wish]) -> dict[str, int]:
+    """How many records of the log each of these has still before it, by name."""
+    counts = {wish.name: 0 for wish in wishes}
     starts: dict[Key, int] = {}
     for wish in wishes:
         for key, offset in wish.positions.items():
             starts[key] = min(starts.get(key, offset), offset)
-    known = await known_keys(reader)
-    starts = {key: offset for key, offset in starts.items() if key in known}
+    ends = await offsets_at(reader, await known_keys(reader), Place("latest"))
+    starts = {key: offset for key, offset in starts.items() if offset < ends.get(key, 0)}
     if not starts:
         return counts
-    scan = Scan(reader, starts, await offsets_at(reader, list(starts), Place("latest")))
+    scan = Scan(reader, starts, {key: ends[key] for key in starts})
     async for batch in scan.batches():
         key = (batch.stream, batch.partition)
         for record in batch.records():
-            if record.flags & QOS_BITS:
-                for wish in wishes:
-                    counts[wish.client_id] += wish.wants(key, record)
+            for wish in wishes:
+                counts[wish.name] += wish.wants(key, record)
     return counts
 
 
-class Wish:
-    """What a session asks of the log."""
+class Wish(NamedTuple):
+    """What a session or a shared group asks of the log, from where on."""
 
-    def __init__(self, state: SessionState) -> None:
-        self.client_id = state.client_id
-        self.positions: Mapping[Key, int] = state.positions or {}
-        self._grants = list(wanted_grants(state.grants_by_filter.values()))
+    name: str
+    positions: Mapping[Key, int]
+    grants: Sequence[Grant]
+    takes_qos_0: bool = False
 
     def wants(self, key: Key, record: Record) -> bool:
-        """Whether a record is one that it has still to get at QoS 1 or 2."""
+        """Whether a record is one that it has still to get."""
         offset = self.positions.get(key)
         if offset is None or record.offset < offset:
             return False
-        is_own = record.client == self.client_id
+        if not (self.takes_qos_0 or record.flags & QOS_BITS):
+            return False
+        is_own = record.client == self.name
         return any(
             not (own.no_local and is_own) and matches(own.pattern, record.topic)
-            for own in self._grants
+            for own in self.grants
         )
+
+
+def wish_of(topic_filter: str, saved: SavedGroup) -> Wish:
+    """What a shared group asks of the log."""
+    positions = {(stream, partition): offset for stream, partition, offset in saved.positions}
+    return Wish(topic_filter, positions, (Grant(topic_filter, 0),), takes_qos_0=True)
 
 
 def wanted_grants(grants: Iterable[Grant]) -> Iterator[Grant]:

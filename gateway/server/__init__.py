@@ -29,12 +29,14 @@ from gateway.server.presence import PRESENCE_STREAM
 from gateway.server.profiles_in_use import ProfilesInUse
 from gateway.server.registry_audit import audit_edits
 from gateway.server.retaining import RETAINED_HOLDER, retained_check
+from gateway.server.share_accounts import SHARES_TABLE, SavedGroup, ShareTally, decode_share
 from gateway.server.spilling import ClaimLimits
 
 __all__ = [
     "AUDIT_SPEC",
     "PRESENCE_STREAM",
     "RETAINED_HOLDER",
+    "SHARES_TABLE",
     "AccessOptions",
     "AddressUnavailable",
     "Anonymous",
@@ -52,10 +54,13 @@ __all__ = [
     "PayloadChecks",
     "ProfilesInUse",
     "QuotaOptions",
+    "SavedGroup",
     "ServerOptions",
+    "ShareTally",
     "TlsFilesInvalid",
     "TlsOptions",
     "audit_edits",
+    "decode_share",
     "hash_password",
     "is_loopback",
     "join_address",

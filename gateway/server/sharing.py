@@ -29,25 +29,18 @@ from gateway.errors import StoreError
 from gateway.events import Flag, RecordBatch
 from gateway.mqtt import matches
 from gateway.server.fanout import YIELD_EVERY, Fanout
+from gateway.server.share_accounts import SHARES_TABLE, SavedGroup, ShareTally
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms
 from gateway.store import Put, StreamStore, Tail
 
 LOG = logging.getLogger(__name__)
-TABLE = "shares"
 OWNERS_MAX = 100_000
 QOS_2 = 2
 # About what a topic costs beside its name, and what one group remembers of topics.
 TOPIC_BYTES = 150
 TOPICS_BYTES_MAX = 16 << 20
 RETRY_S = 1.0
-
-
-class SavedGroup(msgspec.Struct, array_like=True):
-    """A group on disk: where it stands, and what was sent and not acknowledged."""
-
-    positions: list[tuple[str, int, int]]
-    unacknowledged: list[Position]
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +68,7 @@ class SharedGroup:
         self._is_ordered = is_ordered
         # A heap: whoever leaves first may leave the later events of a device.
         self._returned: list[Position] = []
+        self._tally = ShareTally()
         self._owners: dict[str, Owner] = {}
         self._is_wanted_by_topic: dict[str, bool] = {}
         self._topics_bytes = 0
@@ -88,13 +82,17 @@ class SharedGroup:
             if (stream, partition) in self.positions:
                 self.positions[stream, partition] = offset
         self._returned.extend(saved.unacknowledged)
+        self._tally = saved.tally or ShareTally(matched=len(self._returned))
         heapify(self._returned)
         self._is_restored = True
 
     def snapshot(self) -> SavedGroup:
         """What must survive."""
         positions = [(*slot, offset) for slot, offset in self.positions.items()]
-        return SavedGroup(positions, [*self._returned, *self._unacknowledged()])
+        out = list(self._unacknowledged())
+        tally = self._tally
+        saved = ShareTally(tally.matched, tally.given - len(out), tally.expired, tally.lost)
+        return SavedGroup(positions, [*self._returned, *out], saved)
 
     def _unacknowledged(self) -> Iterable[Position]:
         for member in self.members:
@@ -128,6 +126,7 @@ class SharedGroup:
         member.on_room.remove(self._wake)
         for position in self._pop_own(member):
             heappush(self._returned, position)
+            self._tally.given -= 1
         self._owners = {
             device: owner for device, owner in self._owners.items() if owner.member is not member
         }
@@ -151,20 +150,23 @@ class SharedGroup:
 
     async def _run(self) -> None:
         while True:
-            if await self._read_on():
+            streams = self._fanout.tails.streams
+            if not await self._read_on():
+                await asyncio.sleep(RETRY_S)
+            elif streams is self._fanout.tails.streams:
                 return
-            await asyncio.sleep(RETRY_S)
 
     async def _read_on(self) -> bool:
         """Give out what there is and what comes; False when the log can't be read."""
-        tail = self._fanout.store.tail(self._fanout.streams, dict(self.positions))
+        self.positions = {**self._fanout.tails.starts, **self.positions}
+        tail = self._fanout.tails.open(self.positions)
         try:
             await self._follow(tail)
         except StoreError as error:
             LOG.warning("'%s' can't be read, and is tried again: %s", self.topic_filter, error)
             return False
         finally:
-            tail.close()
+            self._fanout.tails.close(tail)
         return True
 
     async def _follow(self, tail: Tail) -> None:
@@ -179,6 +181,7 @@ class SharedGroup:
                 await self._first_of(reading)
                 if reading.done():
                     batches, reading = reading.result(), None
+                    self._tally.lost += sum(own.stop_offset - own.start_offset for own in tail.gaps)
                     if not batches:
                         return
                     for batch in batches:
@@ -205,6 +208,7 @@ class SharedGroup:
             # While it waits for a member, an older one may come back and go first.
             while self._returned[0] == position:
                 if found is None or self._offer(found[1] or found[0], found[2], position):
+                    self._tally.expired += found is None
                     heappop(self._returned)
                     self.is_dirty = True
                     break
@@ -220,13 +224,18 @@ class SharedGroup:
         offset = batch.base_offset
         for run in batch.runs:
             for index, origin in enumerate(run.origins):
-                if offset >= self.positions[slot] and self._wants(origin.topic):
+                is_new = offset >= self.positions[slot] and self._wants(origin.topic)
+                if is_new:
                     message = self._fanout.message(run, index)
                     if message is not None and message.flags >= Flag.CLAIM:
                         message = await self._fanout.resolve(message)
                     if message is not None:
                         place = Position(*slot, offset, message.qos, share=self.topic_filter)
                         await self._send(origin.device, message, place)
+                    else:
+                        self._tally.expired += 1
+                # Without a pause since it was given out: a group that stops here reads it anew.
+                self._tally.matched += is_new
                 offset += 1
                 self.positions[slot] = max(offset, self.positions[slot])
                 if offset % YIELD_EVERY == 0:
@@ -251,6 +260,7 @@ class SharedGroup:
             return False
         self._note_owner(device, member, position)
         self._fanout.delivered += 1
+        self._tally.given += 1
         return True
 
     async def _wait_for_change(self) -> None:
@@ -333,7 +343,7 @@ class SharedGroups:
 
     async def load(self, store: StreamStore) -> None:
         """Read where the groups of the last run stood; one that can't be read begins anew."""
-        for topic_filter, encoded in await store.table(TABLE).items():
+        for topic_filter, encoded in await store.table(SHARES_TABLE).items():
             group = self._group(topic_filter)
             try:
                 group.restore(msgspec.msgpack.decode(encoded, type=SavedGroup))
@@ -371,7 +381,7 @@ class SharedGroups:
             return []
         self._holders.pop(topic_filter, None)
         self._groups.pop(topic_filter, None)
-        return [Put(TABLE, topic_filter, None)]
+        return [Put(SHARES_TABLE, topic_filter, None)]
 
     def changes(self) -> list[Put]:
         """What must be written of the groups that have moved.
@@ -382,8 +392,10 @@ class SharedGroups:
         for topic_filter, group in list(self._groups.items()):
             if topic_filter not in self._holders:
                 del self._groups[topic_filter]
-                puts.append(Put(TABLE, topic_filter, None))
+                puts.append(Put(SHARES_TABLE, topic_filter, None))
             elif group.is_dirty:
                 group.is_dirty = False
-                puts.append(Put(TABLE, topic_filter, msgspec.msgpack.encode(group.snapshot())))
+                puts.append(
+                    Put(SHARES_TABLE, topic_filter, msgspec.msgpack.encode(group.snapshot()))
+                )
         return puts

@@ -1,9 +1,12 @@
+import msgspec
 import orjson
+import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.audit import app
-from gateway.cli.session_accounts import account_for_sessions
+from gateway.cli.session_accounts import account_for_sessions, account_for_shares
 from gateway.clock import ManualClock
+from gateway.server import SHARES_TABLE, SavedGroup, ShareTally
 from gateway.session import Grant, Position, SessionState, encode_state
 from gateway.store import Put, StoreOptions, StreamSpec, open_reader, open_store
 from tests.gateway.store.building import BASE_MS, STREAM, a_run
@@ -11,6 +14,7 @@ from tests.harness.gateway_process import GatewayProcess
 from tests.harness.raw_client import PUBACK, RawClient, connected, encode_packet
 
 PUBLISHES = 6
+SHARE = "$share/g/plant/#"
 
 
 def a_state(client_id="reader", **settings):
@@ -60,6 +64,48 @@ async def test_a_session_that_can_not_be_read_is_named(tmp_path):
     (accounts, breaks) = await accounts_of(tmp_path, b"rubbish")
     assert accounts == []
     assert "the session of 'reader' can't be read" in breaks[0]
+
+
+async def shares_of(data_dir, encoded):
+    store = await open_store(StoreOptions(data_dir), ManualClock(BASE_MS))
+    await store.ensure(StreamSpec(STREAM, 1, retention_age_ms=None))
+    await store.append([a_run(b"1", b"2", b"3", b"4")], [Put(SHARES_TABLE, SHARE, encoded)])
+    await store.close()
+    reader = await open_reader(data_dir)
+    try:
+        return await account_for_shares(reader)
+    finally:
+        await reader.close()
+
+
+async def test_a_shared_group_is_accounted_for(tmp_path):
+    saved = SavedGroup([(STREAM, 0, 1)], [Position(STREAM, 0, 0, 1)], ShareTally(4, 2, 1, 7))
+    ((account,), breaks) = await shares_of(tmp_path, msgspec.msgpack.encode(saved))
+    assert not breaks
+    assert account == {
+        "share": SHARE,
+        "matched": 4,
+        "given": 2,
+        "expired": 1,
+        "in_flight": 1,
+        "lost_offsets": 7,
+        "pending": 3,
+        "unaccounted": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("saved", "complaint"),
+    [
+        (SavedGroup([], [], ShareTally(4, 2)), f"the shared group '{SHARE}' can't explain 2"),
+        (SavedGroup([(STREAM, 0, 9)], []), "stands at 9 in telemetry/0, which ends at 4"),
+        ("rubbish", f"the shared group '{SHARE}' can't be read"),
+    ],
+)
+async def test_what_breaks_the_account_of_a_shared_group_is_named(tmp_path, saved, complaint):
+    (_, breaks) = await shares_of(tmp_path, msgspec.msgpack.encode(saved))
+    assert len(breaks) == 1
+    assert complaint in breaks[0]
 
 
 def packet_id_of(packet):

@@ -132,10 +132,18 @@ async def test_members_may_come_and_go_and_nothing_is_lost(edge, seed, order, ho
             gone.append(leaving)
         await turn(rng.choice([0, 1, 3]))
         rng.choice(made).acknowledge(rng.choice([1, 3, None]))
+        assert all(group.snapshot().unaccounted == 0 for group in groups_of(server))
     left = sum(len(member.acknowledged) for member in gone)
     await everything(made, 120 - left)
     numbers = [number for member in [*made, *gone] for _, number in member.acknowledged]
     assert sorted(numbers) == list(range(120))
+    (group,) = groups_of(server)
+    saved = group.snapshot()
+    assert (saved.tally.matched, saved.tally.given) == (120, 120 - len(saved.unacknowledged))
+
+
+def groups_of(server):
+    return server.hub.shared._groups.values()
 
 
 # Order and room
