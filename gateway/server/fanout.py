@@ -24,16 +24,18 @@ from gateway.server.attendance import Attendance
 from gateway.server.claims import Claims, reference_properties
 from gateway.server.latest import LatestOffsets
 from gateway.server.retaining import note_retained
+from gateway.server.seats import Seat, Seats
 from gateway.server.streaming import ReadPiece
 from gateway.server.subscriber import Slot, Subscriber
 from gateway.session import Grant, Outgoing, Position, Terms, current_properties
-from gateway.store import StreamStore
+from gateway.store import StreamStore, Tail
 
 LOG = logging.getLogger(__name__)
 # About what a topic costs in the table of terms beside its name, and each subscriber of it.
 TERMS_BYTES = 250
 TERMS_BYTES_MAX = 64 << 20
 YIELD_EVERY = 500
+SEAT_PATIENCE_S = 0.1
 QOS_BITS = 0x06
 # What one subscriber may be given before it is asked whether its socket takes it.
 UNWRITTEN_BYTES_MAX = 256 << 10
@@ -64,6 +66,7 @@ class Fanout:
         self._terms_bytes = 0
         self._generation = -1
         self._touched: dict[Subscriber, None] = {}
+        self._seats = Seats()
 
     async def start(self) -> None:
         """Find the log ends: what is committed from now on is handed out."""
@@ -296,11 +299,12 @@ class Fanout:
         if subscriber.positions == self.positions:
             self._rejoin(subscriber)
             return
+        seat = subscriber.seat = self._seats.seat()
         tail = self.store.tail(self.streams, dict(subscriber.positions))
         try:
-            while batches := await tail.next():
+            while batches := await self._next_of(tail, seat):
                 for batch in batches:
-                    await self._bring(subscriber, batch)
+                    await self._bring(subscriber, seat, batch)
                     subscriber.positions[batch.stream, batch.partition] = batch.next_offset
                 subscriber.flush()
                 if subscriber.positions == self.positions:
@@ -309,12 +313,24 @@ class Fanout:
                 await subscriber.wait_for_room()
         finally:
             tail.close()
+            seat.give_back()
+
+    async def _next_of(self, tail: Tail, seat: Seat) -> Sequence[RecordBatch]:
+        """Read on, on a seat; who waits for what is not there yet does not keep it."""
+        await seat.take()
+        patience = asyncio.get_running_loop().call_later(SEAT_PATIENCE_S, seat.give_back)
+        try:
+            batches = await tail.next()
+        finally:
+            patience.cancel()
+        await seat.take()
+        return batches
 
     def _rejoin(self, subscriber: Subscriber) -> None:
         subscriber.flush()
         subscriber.rejoin()
 
-    async def _bring(self, subscriber: Subscriber, batch: RecordBatch) -> None:
+    async def _bring(self, subscriber: Subscriber, seat: Seat, batch: RecordBatch) -> None:
         """Send one subscriber what it wants of a batch, at the pace at which it acknowledges."""
         positions = subscriber.positions
         offset = batch.base_offset
@@ -335,6 +351,8 @@ class Fanout:
                 if offset % YIELD_EVERY == 0:
                     positions[slot] = offset
                     await self.breathe(subscriber)
+                    # Whoever had to wait for its client has lost its seat.
+                    await seat.take()
 
     async def breathe(self, subscriber: Subscriber) -> None:
         """Let everybody else have a turn."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from gateway.server.seats import Seat
 from gateway.server.streaming import Line, ReadPiece, stream_payload
 from gateway.session import (
     Delivery,
@@ -62,6 +63,8 @@ class Subscriber:
         self._write = write
         self._save = save
         self._room = asyncio.Event()
+        self.seat: Seat | None = None
+        """Where it reads the log, while it catches up."""
         self.abort: Callable[[], object] = lambda: None
         self.line: Line | None = None
         self.read_piece: ReadPiece | None = None
@@ -218,6 +221,8 @@ class Subscriber:
 
     async def wait_for_room(self) -> None:
         """Return when the window and the socket can take another message."""
+        if self.seat is not None:
+            self.seat.give_back()
         while not self.can_take:
             self._room.clear()
             await self._room.wait()
