@@ -148,3 +148,30 @@ def test_the_topics_of_a_profile_can_be_a_pattern():
 
 def test_nobody_publishes_to_the_topics_of_enrolment():
     assert not Rights(("enrol/#", "#")).may_write("enrol/p/request")
+
+
+@pytest.mark.parametrize(
+    ("topic", "may_device", "may_operator"),
+    [
+        ("twin/pump-7/reported", True, True),
+        ("twin/pump-7/get", True, True),
+        ("command/pump-7/response/c1", True, True),
+        ("twin/pump-7/desired", False, False),
+        ("twin/pump-7/changed", False, False),
+        ("command/pump-7/request/c1", False, False),
+        ("twin/pump-7/set", False, True),
+        ("command/pump-7/send/c1", False, True),
+        ("twin/pump-8/reported", False, True),
+        ("command/pump-8/send/c1", False, True),
+    ],
+)
+def test_a_device_speaks_for_itself_and_commands_nobody(topic, may_device, may_operator):
+    device = rights_of(Device("pump-7"), ROLES)
+    operator = rights_of(Device("anna", role="operator"), ROLES)
+    assert (device.may_write(topic), operator.may_write(topic)) == (may_device, may_operator)
+
+
+def test_what_applications_say_takes_a_role_that_names_the_root():
+    assert not Rights(("#",)).may_write("twin/pump-7/set")
+    assert not Rights(("+/pump-7/#",)).may_write("command/pump-7/send/c1")
+    assert Rights(("twin/pump-7/set",)).may_write("twin/pump-7/set")
