@@ -19,15 +19,16 @@ from collections.abc import Mapping, Sequence
 from gateway.clock import Clock
 from gateway.errors import OffsetOutOfRange, StoreError
 from gateway.events import Flag, RecordBatch, Run
-from gateway.routing import Retained, RetainedMessages
+from gateway.routing import RetainedMessages
 from gateway.server.attendance import Attendance
 from gateway.server.claims import Claims, reference_properties
 from gateway.server.latest import LatestOffsets
+from gateway.server.retained_delivery import RetainedDelivery, outgoing_of
 from gateway.server.retaining import note_retained
 from gateway.server.seats import Seat, Seats
 from gateway.server.streaming import ReadPiece
 from gateway.server.subscriber import Slot, Subscriber
-from gateway.session import Grant, Outgoing, Position, Terms, current_properties
+from gateway.session import Outgoing, Position, Terms, current_properties
 from gateway.store import StreamStore, Tail
 
 LOG = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Fanout:
         self.store = store
         self.clock = clock
         self._retained = retained
+        self.retained_delivery = RetainedDelivery(self, retained)
         self.slots = slots
         self.streams = list(dict.fromkeys(stream for stream, _ in slots))
         self.tree = Attendance()
@@ -269,7 +271,7 @@ class Fanout:
             retained = self._retained.get(position.topic)
             if retained is None:
                 return None
-            again = _from_retained(position.topic, retained, retained.properties)
+            again = outgoing_of(position.topic, retained, retained.properties)
             return position.topic, "", again
         batch = await self._fetch(position.stream, position.partition, position.offset)
         if batch is None:
@@ -385,42 +387,3 @@ class Fanout:
         if message.flags < Flag.CLAIM or self.claims is None:
             return message
         return await self.claims.resolve(message)
-
-    # -- retained messages
-
-    async def send_retained(self, subscriber: Subscriber, grants: Sequence[Grant]) -> None:
-        """Deliver the retained messages that match new grants, at the pace of the client.
-
-        Spec: MQTT5 §3.3.1.3 [MQTT5-3.3.1-9], MQTT311 §3.3.1.3 [MQTT311-3.3.1-6]
-        """
-        for grant in grants:
-            terms = Terms.of([grant])
-            for number, topic in enumerate(self._retained.match(grant.topic_filter)):
-                await self._send_one_retained(subscriber, terms, topic)
-                if number % YIELD_EVERY == YIELD_EVERY - 1:
-                    await self.breathe(subscriber)
-        subscriber.flush()
-
-    async def _send_one_retained(self, subscriber: Subscriber, terms: Terms, topic: str) -> None:
-        retained = self._retained.get(topic)
-        if retained is None or not (subscriber.may_read is None or subscriber.may_read(topic)):
-            return
-        now_ms = self.clock.now_ms()
-        properties = current_properties(retained.properties, retained.arrival_ms, now_ms)
-        if properties is None:
-            return
-        message = _from_retained(topic, retained, properties)
-        position = Position("", 0, 0, message.qos, topic)
-        whole = message if terms.takes_references else await self.resolve(message)
-        while whole is not None and (
-            subscriber.is_clogged or not subscriber.offer(whole, terms, position, is_retained=True)
-        ):
-            subscriber.flush()
-            await subscriber.wait_for_room()
-
-
-def _from_retained(topic: str, retained: Retained, properties: bytes) -> Outgoing:
-    payload = retained.payload
-    if retained.flags >= Flag.CLAIM:
-        properties += reference_properties(payload)
-    return Outgoing(topic.encode(), payload, retained.flags, properties, retained.arrival_ms)

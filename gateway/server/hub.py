@@ -304,7 +304,7 @@ class Hub:
         def send() -> None:
             if self.sys is not None:
                 self.sys.send(subscriber, of_sys(grants))
-            sending = self.fanout.send_retained(subscriber, grants)
+            sending = self.fanout.retained_delivery.send(subscriber, grants)
             subscriber.start(asyncio.ensure_future(sending))
 
         # Behind the SUBACK, which may be waiting for the same commit.
