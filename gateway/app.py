@@ -130,6 +130,7 @@ class Gateway:
         delivered = [spec for spec in specs if spec is not TICKS]
         slots = [(spec.name, number) for spec in delivered for number in range(spec.partitions)]
         self._server = MqttServer(self._config.server, store, router, self._clock, slots)
+        self._server.derived_spec_of = self._config.derived.spec_of
         weaker = {own.name: own.durability for own in specs if own.durability != "fsync"}
         self._server.hub.ingest.weaker = weaker
         by_stream = {one.spec.name: one.claim_bytes for one in self._config.streams}

@@ -28,6 +28,7 @@ from gateway.server.retaining import note_retained
 from gateway.server.seats import Seat, Seats
 from gateway.server.streaming import ReadPiece
 from gateway.server.subscriber import Slot, Subscriber
+from gateway.server.tails import Tails
 from gateway.session import Outgoing, Position, Terms, current_properties
 from gateway.store import StreamStore, Tail
 
@@ -57,8 +58,7 @@ class Fanout:
         self.clock = clock
         self._retained = retained
         self.retained_delivery = RetainedDelivery(self, retained)
-        self.slots = slots
-        self.streams = list(dict.fromkeys(stream for stream, _ in slots))
+        self.tails = Tails(store, slots)
         self.tree = Attendance()
         self.positions: dict[Slot, int] = {}
         self.latest = LatestOffsets()
@@ -72,14 +72,20 @@ class Fanout:
 
     async def start(self) -> None:
         """Find the log ends: what is committed from now on is handed out."""
-        for stream, partition in self.slots:
+        for stream, partition in self.tails.slots:
             bounds = await self.store.bounds(stream, partition)
             self.positions[stream, partition] = bounds.log_end_offset
         self.latest.begin(self.positions)
 
     async def run(self) -> None:
         """Hand out what is committed, until cancelled or the store is closed."""
-        tail = self.store.tail(self.streams, dict(self.positions))
+        while await self._hand_out():
+            pass
+
+    async def _hand_out(self) -> bool:
+        """Hand out what is committed until the log is closed; True if streams have been added."""
+        streams = self.tails.streams
+        tail = self.tails.open(self.positions)
         try:
             while batches := await tail.next():
                 for batch in batches:
@@ -90,7 +96,12 @@ class Fanout:
                     self.positions[batch.stream, batch.partition] = batch.next_offset
                 self._flush()
         finally:
-            tail.close()
+            self.tails.close(tail)
+        return streams is not self.tails.streams
+
+    async def extend(self, slots: Sequence[Slot]) -> None:
+        """Hand out partitions that have come since the start, from their first record on."""
+        self.positions |= await self.tails.extend(slots)
 
     def terms_of(self, topic: str) -> Mapping[Subscriber, Terms]:
         """Every subscriber of a topic, with its terms; kept until a subscription changes."""
@@ -220,7 +231,7 @@ class Fanout:
         """Let a subscriber read the log from `positions` on, until it is at the tail."""
         subscriber.leave_tail()
         known = {slot: offset for slot, offset in positions.items() if slot in self.positions}
-        subscriber.positions = {**self.positions, **known}
+        subscriber.positions = {**self.positions, **self.tails.starts, **known}
         subscriber.start(asyncio.ensure_future(self._catch_up(subscriber)))
 
     async def redeliver(self, subscriber: Subscriber) -> None:
@@ -298,11 +309,19 @@ class Fanout:
             subscriber.abort()
 
     async def _read_on(self, subscriber: Subscriber) -> None:
+        while await self._read_streams(subscriber):
+            pass
+
+    async def _read_streams(self, subscriber: Subscriber) -> bool:
+        """Bring a subscriber to the tail; True if streams have been added before it was there."""
+        streams = self.tails.streams
+        for slot, start in self.tails.starts.items():
+            subscriber.positions.setdefault(slot, start)
         if subscriber.positions == self.positions:
             self._rejoin(subscriber)
-            return
+            return False
         seat = subscriber.seat = self._seats.seat()
-        tail = self.store.tail(self.streams, dict(subscriber.positions))
+        tail = self.tails.open(subscriber.positions)
         try:
             while batches := await self._next_of(tail, seat):
                 for batch in batches:
@@ -311,11 +330,12 @@ class Fanout:
                 subscriber.flush()
                 if subscriber.positions == self.positions:
                     self._rejoin(subscriber)
-                    return
+                    return False
                 await subscriber.wait_for_room()
         finally:
-            tail.close()
+            self.tails.close(tail)
             seat.give_back()
+        return streams is not self.tails.streams
 
     async def _next_of(self, tail: Tail, seat: Seat) -> Sequence[RecordBatch]:
         """Read on, on a seat; who waits for what is not there yet does not keep it."""

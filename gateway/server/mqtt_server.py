@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.clock import Clock
 from gateway.errors import UnknownStream
@@ -15,13 +15,14 @@ from gateway.server.fanout import Fanout
 from gateway.server.hub import Hub
 from gateway.server.ingest import Ingest
 from gateway.server.listeners.listeners import Listeners
+from gateway.server.new_streams import watch_streams
 from gateway.server.options import ServerOptions
 from gateway.server.readings import Readings
 from gateway.server.retaining import load_retained, retained_puts
 from gateway.server.spilling import ClaimLimits, Spilling
 from gateway.server.sys_tree import SysTree
 from gateway.server.telling import tell
-from gateway.store import BlobStore, Put, StreamStore
+from gateway.store import BlobStore, Put, StreamSpec, StreamStore
 
 SWEEP_S = 1.0
 
@@ -60,6 +61,8 @@ class MqttServer:
         )
         self.hub.sys = self.sys if options.sys_interval_ms else None
         self._tasks: list[asyncio.Task[None]] = []
+        self.derived_spec_of: Callable[[str], StreamSpec] | None = None
+        """What derived streams are like, where rules may bring them about at any time."""
 
     async def start(self) -> list[tuple[str, int]]:
         """Begin to listen; returns the bound addresses.
@@ -72,11 +75,14 @@ class MqttServer:
         await self.fanout.start()
         await self.hub.load(self._store)
         now_ms = self.hub.clock.now_ms()
-        await self.ingest.repeats.load(self._store, self.fanout.slots, now_ms)
+        await self.ingest.repeats.load(self._store, self.fanout.tails.slots, now_ms)
         self._tasks = [
             asyncio.create_task(self.fanout.run(), name="fan-out"),
             asyncio.create_task(self._sweep(), name="sweep"),
         ]
+        if self.derived_spec_of is not None:
+            watching = watch_streams(self._store, self.fanout, self.derived_spec_of)
+            self._tasks.append(asyncio.create_task(watching, name="new streams"))
         self.hub.gate.presence.restore(self.retained)
         self.readings.begin()
         if self._options.sys_interval_ms:

@@ -101,7 +101,9 @@ class Readings:
         """How many events the log holds, and their bytes on disk; None while it can't say."""
         fanout = self._hub.fanout
         try:
-            extents = [one for name in fanout.streams for one in await fanout.store.extents(name)]
+            extents = [
+                one for name in fanout.tails.streams for one in await fanout.store.extents(name)
+            ]
         except StoreError:
             return None, None
         count = sum(one.log_end_offset - one.log_start_offset for one in extents)

@@ -65,7 +65,7 @@ async def _take_place(fanout: Fanout, grant: Grant, positions: dict[Slot, int]) 
     """Make `positions` a place in the log as it is: partitions come, and retention removes."""
     start = parse_place(grant.start, fanout.clock.now_ms()) or Place("latest")
     found: dict[Slot, int] = {}
-    for slot in fanout.slots:
+    for slot in fanout.tails.slots:
         place = Place("offset", positions[slot]) if slot in positions else start
         found |= await offsets_at(fanout.store, [slot], place)
     positions.clear()
@@ -81,7 +81,18 @@ async def _read_on(
     nothing is skipped or sent twice.
     """
     reader = Replay(fanout, subscriber, grant, positions)
-    tail = fanout.store.tail(fanout.streams, dict(positions))
+    while await _read_streams(fanout, subscriber, reader, positions):
+        pass
+
+
+async def _read_streams(
+    fanout: Fanout, subscriber: Subscriber, reader: Replay, positions: dict[Slot, int]
+) -> bool:
+    """Deliver until the tail is reached; True if streams have been added before."""
+    streams = fanout.tails.streams
+    for slot, start in fanout.tails.starts.items():
+        positions.setdefault(slot, start)
+    tail = fanout.tails.open(positions)
     try:
         while positions != fanout.positions or not subscriber.is_live:
             if positions == fanout.positions:
@@ -90,8 +101,11 @@ async def _read_on(
             for batch in await tail.next():
                 await reader.bring(batch)
             subscriber.flush()
+            if streams is not fanout.tails.streams:
+                return True
     finally:
-        tail.close()
+        fanout.tails.close(tail)
+    return False
 
 
 def _join_tail(fanout: Fanout, subscriber: Subscriber, grant: Grant) -> None:
