@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import orjson
 import typer
 
 from gateway.cli.backup import DATA_DIR
-from gateway.store import verify_log
+from gateway.cli.table_checks import find_in_tables
+from gateway.errors import StoreError
+from gateway.store import open_reader, verify_log
+
+
+async def check_tables(data: Path) -> list[str]:
+    """What can't be read of the tables; nothing where the log itself can't be opened."""
+    try:
+        reader = await open_reader(data)
+    except StoreError:
+        # What keeps it from being opened is among the faults, or is an earlier format.
+        return []
+    try:
+        return await find_in_tables(reader)
+    except StoreError as error:
+        return [f"tables: {error}"]
+    finally:
+        await reader.close()
 
 
 def verify(
@@ -17,6 +35,8 @@ def verify(
 ) -> None:
     """Read everything, beside a running gateway too, and say whether it is sound; exit 1 if not."""
     found = verify_log(data)
+    found["faults"] += asyncio.run(check_tables(data))
+    found["sound"] = not found["faults"]
     if json:
         typer.echo(orjson.dumps(found).decode())
     else:

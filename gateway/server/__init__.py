@@ -31,12 +31,14 @@ from gateway.server.registry_audit import audit_edits
 from gateway.server.retaining import RETAINED_HOLDER, retained_check
 from gateway.server.share_accounts import SHARES_TABLE, SavedGroup, ShareTally, decode_share
 from gateway.server.spilling import ClaimLimits
+from gateway.server.table_values import VALUE_CHECKS
 
 __all__ = [
     "AUDIT_SPEC",
     "PRESENCE_STREAM",
     "RETAINED_HOLDER",
     "SHARES_TABLE",
+    "VALUE_CHECKS",
     "AccessOptions",
     "AddressUnavailable",
     "Anonymous",

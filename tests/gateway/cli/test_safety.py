@@ -1,3 +1,4 @@
+import asyncio
 import json
 import sqlite3
 
@@ -5,6 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.streams import app
+from gateway.clock import ManualClock
+from gateway.store import Put, StoreOptions, open_store
 from tests.gateway.store.logs import write_small_log
 
 run = CliRunner().invoke
@@ -32,3 +35,15 @@ def test_a_changed_batch_is_named_and_fails(data_dir):
     verdict = json.loads(found.output)
     assert not verdict["sound"]
     assert "doesn't match its checksum" in verdict["faults"][0]
+
+
+def test_a_session_that_can_not_be_read_makes_a_log_unsound(tmp_path):
+    async def break_session():
+        store = await open_store(StoreOptions(tmp_path), ManualClock())
+        await store.append([], [Put("sessions", "pump-7", b"rubbish")])
+        await store.close()
+
+    asyncio.run(break_session())
+    result = CliRunner().invoke(app, ["verify", "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "the value of 'pump-7' in table 'sessions' can't be read" in result.stdout
