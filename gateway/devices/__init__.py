@@ -153,6 +153,12 @@ from gateway.devices.jobs import (
     shown_job,
 )
 from gateway.devices.profiles.book import ProfileBook
+from gateway.devices.profiles.compatibility import (
+    PROFILE_MODES,
+    ProfileBreak,
+    ProfileMode,
+    profile_breaks,
+)
 from gateway.devices.profiles.loader import load_profiles, parse_profile, profile_paths
 from gateway.devices.profiles.spec import INVALID_FIELD, TIME_FIELD, FieldSpec, Profile
 from gateway.devices.registry import (
@@ -242,6 +248,7 @@ __all__ = [
     "OPERATOR",
     "OTA",
     "OTA_STREAM",
+    "PROFILE_MODES",
     "QUESTIONS_STREAM",
     "QUEUES_TABLE",
     "READER",
@@ -293,6 +300,8 @@ __all__ = [
     "PayloadInvalid",
     "Profile",
     "ProfileBook",
+    "ProfileBreak",
+    "ProfileMode",
     "Query",
     "Registry",
     "Rights",
@@ -385,6 +394,7 @@ __all__ = [
     "overdue",
     "parse_profile",
     "parse_token",
+    "profile_breaks",
     "profile_paths",
     "read_answer",
     "read_chunk_wish",

@@ -11,6 +11,7 @@ import typer
 
 from gateway.cli.devices import (
     command,
+    comparing,
     decode,
     enrolling,
     jobs,
@@ -37,6 +38,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(ota.app, name="ota")
 app.command("decode")(decode.decode)
 app.command("check")(decode.check)
+app.command("compare")(comparing.compare)
 app.command("import")(transfer.import_devices)
 app.command("export")(transfer.export_devices)
 app.add_typer(enrolling.app, name="enrol")
