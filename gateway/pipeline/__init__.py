@@ -2,7 +2,6 @@
 
 from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
-from gateway.pipeline.device_facts import facts_at
 from gateway.pipeline.devices.desk import DeviceDesk
 from gateway.pipeline.devices.loop import Around
 from gateway.pipeline.devices.ota_desk import OtaDesk
@@ -17,7 +16,7 @@ from gateway.pipeline.puts import no_puts
 from gateway.pipeline.retention import Retention, RetentionOptions
 from gateway.pipeline.scrub import Scrub, ScrubOptions
 from gateway.pipeline.sweeping import Sweeping, SweepingOptions
-from gateway.pipeline.versions import read_version
+from gateway.pipeline.versions import facts_at, read_version
 from gateway.pipeline.wear import WearWatch
 from gateway.pipeline.workers.choosing import RulesAtWork, rules_at_work
 from gateway.pipeline.workers.job import RouteRow, RulesJob
