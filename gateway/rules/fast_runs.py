@@ -39,7 +39,7 @@ def take_run(  # noqa: C901, PLR0912, PLR0915 - the hot path, where each call co
     arrival_ms = run.arrival_ms
     outbox, scope, fused, loads = lane.outbox, lane.scope, lane.fused, orjson.loads
     timeline_of, ttl_ms = lane.timelines.get, lane.ttl_ms
-    plain_values, has_plain, stepped = lane.plain_values, bool(lane.plain), lane.stepped
+    plain_place, has_plain, stepped = lane.plain_place, bool(lane.plain), lane.stepped
     is_by_arrival, is_single, walks = lane.is_by_arrival, lane.is_single, lane.walks
     trail_ms = lane.trail_ms
     low_ms = arrival_ms - lane.time.late_ms
@@ -94,7 +94,7 @@ def take_run(  # noqa: C901, PLR0912, PLR0915 - the hot path, where each call co
         if time_ms >= timeline.due_ms:
             outbox.offset = offset + index - start
             lane.fire_until(timeline, time_ms)
-        if has_plain and not (timeline.is_settled and values[plain_values] == timeline.values):
+        if has_plain and not (timeline.is_settled and values[plain_place] == timeline.values):
             outbox.offset = offset + index - start
             event = (time_ms, arrival_ms, topic, device, raw, payload)
             lane.take_plain(timeline, event, values)

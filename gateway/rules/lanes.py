@@ -16,7 +16,6 @@ from heapq import heappop, heappush
 from gateway.rules.alarms import Outbox
 from gateway.rules.detectors import track_type
 from gateway.rules.event_names import Event, ScopeMap, names_of_event
-from gateway.rules.expression.fusion import fuse
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
 from gateway.rules.lookups import Version
@@ -88,7 +87,6 @@ class Lane:
         self.out_of_order_ms = time.out_of_order_ms
         self.walks, self.trail_ms = time.walks, time.trail_ms
         self.is_single = len(specs) == 1
-        self.is_plain = all(plan.is_plain for plan in self.plans)
         # Whether `gateway.rules.fast_runs` may take whole runs.
         self.is_fast = self.is_by_device and not (self.reads_context or self.out_of_order_ms)
 
@@ -96,10 +94,11 @@ class Lane:
         running = [plan for plan in self.plans if not plan.is_stopped]
         self.stepped = [plan for plan in running if not plan.is_plain]
         self.plain = [plan for plan in running if plan.is_plain]
+        self.is_plain = bool(self.plain) and not self.stepped
         layout = Layout(None if self.time.by_arrival else self.spec.time.field, running)
         self.plain_rules = [(plan, plan.place) for plan in self.plain]
-        self.plain_values, self.owners = layout.plain, layout.owners
-        self.fused = fuse(layout.compiled())
+        self.plain_place, self.owners = layout.plain, layout.owners
+        self.fused = layout.fused()
         for timeline in self.timelines.values():
             timeline.values = None
 
@@ -149,7 +148,7 @@ class Lane:
             timeline.newest_ms = timeline.watermark_ms = time_ms
         if time_ms >= timeline.due_ms:
             self.fire_until(timeline, time_ms)
-        if self.is_plain and timeline.is_settled and values[self.plain_values] == timeline.values:
+        if self.is_plain and timeline.is_settled and values[self.plain_place] == timeline.values:
             return
         self._take(timeline, (time_ms, arrival_ms, topic, device, raw, payload), values)
         # Otherwise it is queued already, no later than silence can matter to it.
@@ -266,7 +265,7 @@ class Lane:
                 timeline.due_ms = track.due_ms
 
     def take_plain(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
-        own = values[self.plain_values]
+        own = values[self.plain_place]
         if own == timeline.values and timeline.is_settled:
             return
         rules = self._changed(own, timeline)
@@ -275,11 +274,11 @@ class Lane:
         for plan, place in rules:
             track = timeline.tracks[plan.index]
             if track is None:
-                if plan.is_lazy and values[place.when] is not True:
+                if plan.is_lazy and own[place.when] is not True:
                     continue
                 track = self.begin(timeline, plan)
             try:
-                if not track.take_plain(event, values, place, self.outbox):
+                if not track.take_plain(event, own, place, self.outbox):
                     timeline.is_settled = False
             except FAULTS as fault:
                 self.note_fault(plan, fault)
@@ -317,7 +316,7 @@ class Lane:
         """Stop every rule that can't be computed; returns the values for the others."""
         for plan in self.plans:
             try:
-                fuse(Layout(None, [plan]).compiled())(scope)
+                Layout(None, [plan]).fused()(scope)
             except FAULTS as fault:
                 self.note_fault(plan, fault)
         self._sort_rules()

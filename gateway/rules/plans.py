@@ -11,6 +11,7 @@ from gateway.rules.duplicates import Duplicates
 from gateway.rules.emissions import emission_of, emitted_parts, passes_event_on
 from gateway.rules.expression.checker import Environment
 from gateway.rules.expression.compiled import CompiledExpression, compile_expression
+from gateway.rules.expression.fusion import FusedFunction, fuse
 from gateway.rules.joins import join_of
 from gateway.rules.lookups import Enriching, Version
 from gateway.rules.patterns.plans import (
@@ -211,7 +212,10 @@ class RulePlan:
 
 
 class Place:
-    """Where the values of one rule lie among those that an event gives for all rules of a lane."""
+    """Where the values of one rule lie among those that an event gives for all rules of a lane.
+
+    Those of a plain rule are counted within the tuple of all plain rules.
+    """
 
     __slots__ = ("clear", "levels", "samples", "when", "where")
 
@@ -220,57 +224,75 @@ class Place:
         self.when = -1
         self.clear = -1
         self.levels = slice(0, 0)
-        self.samples = slice(0, 0)
+        self.samples = -1
 
 
 class Layout:
-    """Everything that an event alone decides, as expressions to be computed together."""
+    """Everything that an event alone decides, as expressions to be computed together.
 
-    __slots__ = ("expressions", "owners", "plain")
+    Its values are: the time, if it is read from the event; those of the plain rules as one tuple;
+    and of each other rule its `where` and, as a tuple, its samples.
+    """
+
+    __slots__ = ("expressions", "owners", "plain", "shape")
 
     def __init__(self, time_field: Expression | None, plans: Sequence[RulePlan]) -> None:
         self.expressions: list[Expression] = [] if time_field is None else [time_field]
-        start = len(self.expressions)
-        # Which of the plain rules each of their values belongs to.
+        self.shape: list[int | slice] = [0] if self.expressions else []
+        # Where the tuple of the plain rules lies.
+        self.plain = -1
+        # Which of the plain rules each value in it belongs to.
         self.owners: list[int] = []
-        for number, plan in enumerate(plan for plan in plans if plan.is_plain):
-            self._place_plain(plan)
-            self.owners += [number] * (len(self.expressions) - start - len(self.owners))
-        self.plain = slice(start, len(self.expressions))
+        self._place_all_plain([plan for plan in plans if plan.is_plain])
         for plan in plans:
             if plan.is_ready and not plan.is_plain:
                 self._place_samples(plan)
 
-    def compiled(self) -> list[CompiledExpression]:
-        """The expressions in order; only compiled ones can be fused, and there are no others."""
-        return cast("list[CompiledExpression]", self.expressions)
+    def fused(self) -> FusedFunction:
+        """The function that computes them; only compiled ones can be fused, and all are."""
+        return fuse(cast("list[CompiledExpression]", self.expressions), self.shape)
 
-    def _place_plain(self, plan: RulePlan) -> None:
-        spec, place = plan.spec, Place()
-        place.where = self._add(spec.where)
-        if spec.condition is not None:
-            place.when = self._add(spec.condition.when)
-            place.clear = self._add(spec.condition.clear)
+    def _place_all_plain(self, plans: Sequence[RulePlan]) -> None:
         start = len(self.expressions)
+        for number, plan in enumerate(plans):
+            self._place_plain(plan, start)
+            self.owners += [number] * (len(self.expressions) - start - len(self.owners))
+        if plans:
+            self.plain = self._group(start)
+
+    def _place_plain(self, plan: RulePlan, first: int) -> None:
+        spec, place = plan.spec, Place()
+        place.where = self._add(spec.where, first)
+        if spec.condition is not None:
+            place.when = self._add(spec.condition.when, first)
+            place.clear = self._add(spec.condition.clear, first)
+        start = len(self.expressions) - first
         for level in spec.alarm.levels if spec.alarm is not None else ():
             self._add(level.when)
-        place.levels = slice(start, len(self.expressions))
+        place.levels = slice(start, len(self.expressions) - first)
         plan.place = place
 
     def _place_samples(self, plan: RulePlan) -> None:
         place = Place()
-        place.where = self._add(plan.spec.where)
+        if plan.spec.where is not None:
+            self.shape.append(self._add(plan.spec.where))
+            place.where = len(self.shape) - 1
         start = len(self.expressions)
         for sample in plan.samples:
             self._add(sample)
-        place.samples = slice(start, len(self.expressions))
+        place.samples = self._group(start)
         plan.place = place
 
-    def _add(self, expression: Expression | None) -> int:
+    def _add(self, expression: Expression | None, first: int = 0) -> int:
         if expression is None:
             return -1
         self.expressions.append(expression)
-        return len(self.expressions) - 1
+        return len(self.expressions) - 1 - first
+
+    def _group(self, start: int) -> int:
+        """Give the expressions from `start` on as one tuple; returns where it lies."""
+        self.shape.append(slice(start, len(self.expressions)))
+        return len(self.shape) - 1
 
 
 def names_of(parts: Iterable[Expression | Template | StatefulCall]) -> frozenset[str]:

@@ -109,7 +109,8 @@ class Track:
             return None
         if plan.needs_last:
             self.last = event
-        return values[place.samples]
+        samples: Sequence[Value] = values[place.samples]
+        return samples
 
     def look(self, time_ms: int, scope: ScopeMap, *, when: bool) -> Change | None:
         """Tell the alarm whether what it stands for is true."""

@@ -193,7 +193,7 @@ class CodeBuilder:
                 return ast.UnaryOp(ast.USub(), self.arithmetic(node.operand))
             case Binary(operator="+" | "%") if node.kind != "number" or node.operator == "%":
                 return (
-                    self._number(self._operated(node))
+                    self.number(self._operated(node))
                     if node.kind == "any"
                     else self._operated(node)
                 )
@@ -203,7 +203,7 @@ class CodeBuilder:
                     right = self._finite(right)
                 return ast.BinOp(self.arithmetic(node.left), SUMS[node.operator](), right)
         code = self.value(node)
-        return code if node.kind == "number" else self._number(code)
+        return code if node.kind == "number" else self.number(code)
 
     def call(self, node: Call) -> ast.expr:
         """Code for a function call, or for a value that the engine supplies in its place."""
@@ -263,7 +263,8 @@ class CodeBuilder:
             call("fail"),
         )
 
-    def _number(self, code: ast.expr) -> ast.expr:
+    def number(self, code: ast.expr) -> ast.expr:
+        """Code for the same value, if it is a number."""
         kept, again = self._keep(code)
         test = ast.BoolOp(ast.Or(), [is_type(kept, "float"), is_type(again(), "int")])
         return ast.IfExp(test, again(), call("fail"))
@@ -367,7 +368,7 @@ def leaving(builder: CodeBuilder, node: Node, expected: Expected) -> ast.expr:
         return builder.truth(node)
     code = builder.value(node)
     if expected == "number" and node.kind != "number":
-        code = call("number", code)
+        code = builder.number(code)
     return code if is_settled(node) else call("settle", code)
 
 

@@ -37,8 +37,11 @@ from gateway.rules.values import Value
 FusedFunction = Callable[[Mapping[str, object]], tuple[Value, ...]]
 
 
-def fuse(expressions: Sequence[Expression]) -> FusedFunction:
-    """One function that gives the values of all the expressions, in order; it never raises."""
+def fuse(expressions: Sequence[Expression], shape: Sequence[int | slice] = ()) -> FusedFunction:
+    """One function that gives the values of all the expressions, in order; it never raises.
+
+    With a `shape` it gives what that says instead: a single value, or several as one tuple.
+    """
     fusion = _Fusion()
     body = [
         statement
@@ -46,9 +49,17 @@ def fuse(expressions: Sequence[Expression]) -> FusedFunction:
         for statement in fusion.statements(place, expression)
     ]
     results: list[ast.expr] = [load(_result(place)) for place in range(len(expressions))]
-    body = [*fusion.prologue(), *body, ast.Return(ast.Tuple(results, ast.Load()))]
+    if shape:
+        results = [
+            results[item] if isinstance(item, int) else _tuple(results[item]) for item in shape
+        ]
+    body = [*fusion.prologue(), *body, ast.Return(_tuple(results))]
     constants = {**fusion.builder.constants, **fusion.closures}
     return build_function("evaluate_all", body, constants)
+
+
+def _tuple(items: Sequence[ast.expr]) -> ast.expr:
+    return ast.Tuple(list(items), ast.Load())
 
 
 def _result(place: int) -> str:

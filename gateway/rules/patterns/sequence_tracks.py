@@ -20,11 +20,12 @@ from gateway.rules.values import Value
 class SequenceTrack(Track):
     """The partial matches of one key, and the alarm that its matches raise."""
 
-    __slots__ = ("runs",)
+    __slots__ = ("is_linear", "runs")
 
     def __init__(self, plan: RulePlan, key: Value, text: str) -> None:
         super().__init__(plan, key, text)
         self.runs: LinearRuns | Automaton = _runs_of(plan)
+        self.is_linear = isinstance(self.runs, LinearRuns)
 
     def advance(
         self, event: Event, values: tuple[Value, ...], scope: ScopeMap, outbox: Outbox
@@ -34,6 +35,8 @@ class SequenceTrack(Track):
         if samples is None:
             return
         runs = self.runs
+        if runs.is_idle and self.is_linear and samples[0] is not True:
+            return  # nothing waits, and nothing begins
         found = runs.take(event, samples, scope)
         if runs.dropped:
             self.plan.counters.dropped_partials += runs.dropped
@@ -42,7 +45,8 @@ class SequenceTrack(Track):
             names = {**scope, **names_of_event(event), "key": self.key}
             for match in found:
                 self._tell(match, {**names, **match.names}, outbox)
-        self.due_ms = self.find_due()
+        due_ms = runs.due_ms
+        self.due_ms = due_ms if due_ms < self.condition.due_ms else self.condition.due_ms
 
     def fire(self, outbox: Outbox) -> None:
         """Do the one thing that is due at `due_ms`."""
@@ -90,12 +94,12 @@ class SequenceTrack(Track):
 
     def pack_own(self) -> tuple[Value, Samples | None]:
         """What is under way."""
-        return [isinstance(self.runs, LinearRuns), self.runs.pack()], None
+        return [self.is_linear, self.runs.pack()], None
 
     def unpack_own(self, packed: Value, pages: Mapping[int, list[Any]]) -> bool:
         """Take over what was under way; False where this program looks for it in another way."""
         is_linear, runs = packed
-        if is_linear is not isinstance(self.runs, LinearRuns):
+        if is_linear is not self.is_linear:
             return False
         self.runs.unpack(runs)
         return True

@@ -69,15 +69,37 @@ def test_a_layout_places_the_values_of_every_rule():
 """
     )
     plans = [RulePlan(rule, index) for index, rule in enumerate(rules)]
-    texts = [expression.text for expression in Layout(None, plans).expressions]
+    layout = Layout(None, plans)
+    texts = [expression.text for expression in layout.expressions]
     a, b, c = (plan.place for plan in plans)
-    assert [texts[i] for i in (a.where, a.when, a.clear)] == [
+    plain = texts[layout.shape[layout.plain]]
+    assert [plain[i] for i in (a.where, a.when, a.clear)] == [
         "payload.w",
         "payload.a > 1",
         "payload.a < 0",
     ]
-    assert texts[b.samples] == ["true", "payload.b"]
-    assert (texts[c.when], texts[c.levels]) == ("payload.c > 1", ["payload.c > 2"])
+    assert texts[layout.shape[b.samples]] == ["true", "payload.b"]
+    assert (plain[c.when], plain[c.levels]) == ("payload.c > 1", ["payload.c > 2"])
+    assert layout.owners == [0, 0, 0, 1, 1]
+
+
+def test_a_layout_puts_what_a_rule_with_a_window_reads_apart():
+    rules = rules_of(
+        """
+- id: a
+  from: x
+  key: device
+  where: payload.w
+  window: {sliding: 1m}
+  aggregate: {m: avg(payload.a)}
+  when: m > 1
+- {id: b, from: x, key: device, when: payload.b > 1}
+"""
+    )
+    plans = [RulePlan(rule, index) for index, rule in enumerate(rules)]
+    values = Layout(None, plans).fused()({"payload": {"w": True, "a": 2, "b": 3}})
+    assert values == ((True,), True, (2,))
+    assert (values[plans[0].place.where], values[plans[0].place.samples]) == (True, (2,))
 
 
 def test_rules_share_a_lane_when_source_key_time_and_bounds_are_equal():
