@@ -34,6 +34,7 @@ SCENARIOS = {
     "nab": "benchmarks.nab",
     "decode": "benchmarks.decode",
     "fleet": "benchmarks.fleet",
+    "twins": "benchmarks.twins",
 }
 BUILD = Path(__file__).parent.parent / "build"
 
