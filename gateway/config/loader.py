@@ -45,6 +45,7 @@ RESERVED_STREAMS = (
 )
 PARTITIONS_MAX = 1_024
 SYS_INTERVAL_MS_LEAST = 1_000
+DEDUPE_MS_MOST = DAY_MS
 # The PUBLISH lane takes packets of up to 16,386 bytes without looking at the limit.
 PACKET_BYTES_LEAST = 32 << 10
 PACKET_BYTES_MOST = 256 << 20
@@ -61,6 +62,8 @@ class StreamConfig:
     spec: StreamSpec
     topic_filters: tuple[str, ...]
     claim_bytes: int | None = CLAIM_BYTES
+    repeat_window_ms: int | None = None
+    """How long a repeated message is known; None: as `limits: repeat_window` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,17 @@ def load_config(path: Path | None) -> GatewayConfig:
     )
     top.finish()
     top.raise_complaints()
-    return config
+    return _with_repeat_windows(config)
+
+
+def _with_repeat_windows(config: GatewayConfig) -> GatewayConfig:
+    """Tell the server which streams have a window of their own for repeated messages."""
+    windows_ms = {
+        own.spec.name: own.repeat_window_ms
+        for own in config.streams
+        if own.repeat_window_ms is not None
+    }
+    return replace(config, server=replace(config.server, repeat_windows_ms=windows_ms))
 
 
 def _path(top: Section, key: str, base: Path) -> Path | None:
@@ -180,8 +193,9 @@ def _stream(section: Section) -> StreamConfig:
     for node in nodes:
         _check_filter(section, node)
     claim_bytes = read_claim_check(section)
+    window_ms = section.duration_ms("dedupe", most=DEDUPE_MS_MOST) if "dedupe" in section else None
     section.finish("claim_check")
-    return StreamConfig(spec, tuple(node.source for node in nodes), claim_bytes)
+    return StreamConfig(spec, tuple(node.source for node in nodes), claim_bytes, window_ms)
 
 
 def _check_stream_name(section: Section, name: str) -> None:

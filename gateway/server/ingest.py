@@ -75,7 +75,7 @@ class Ingest:
         self._on_settled: list[Callable[[], None]] = []
         self._receptions = Receptions()
         self.write_state: Callable[[SessionState, Sequence[bytes]], Put] | None = None
-        self.repeats = Repeats(options.repeat_window_ms)
+        self.repeats = Repeats(options.repeat_window_ms, options.repeat_windows_ms)
         self.payload_checks: PayloadChecks | None = None
         self.spilling: Spilling | None = None
         self._knows_sequences = False
@@ -144,7 +144,7 @@ class Ingest:
         for index, properties in enumerate(batch.properties or ()):
             sequence = sequence_of(properties)
             if sequence is not None:
-                if not self.repeats.take((client_id, sequence), now_ms):
+                if not self.repeats.take((client_id, sequence), now_ms, routes[index].stream):
                     continue
                 submission.identities.append((client_id, sequence))
             new.append(index)

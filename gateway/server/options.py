@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -96,6 +97,7 @@ class ServerOptions:
     refuse_after_ms: int = 10_000
     shared_order: str = "ordered"
     repeat_window_ms: int = 300_000
+    repeat_windows_ms: Mapping[str, int] = field(default_factory=dict)
     connections_per_address_max: int = 0
     quota: QuotaOptions = field(default_factory=QuotaOptions)
     flapping: FlappingOptions = field(default_factory=FlappingOptions)

@@ -34,6 +34,7 @@ def kill_at_mark(data_dir, seed, count):
         wait_for(
             lambda: child.poll() is not None or len(marks_of(data_dir)) >= count,
             "promises",
+            seconds=60,
             poll_s=0.0005,
         )
         child.kill()

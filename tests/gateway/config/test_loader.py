@@ -339,3 +339,9 @@ def test_a_file_that_is_not_there_is_one_error(tmp_path):
     with pytest.raises(DocumentInvalid) as caught:
         load_config(path)
     assert str(caught.value) == f"{path}:1:1: can't be read: No such file or directory"
+
+
+def test_a_stream_may_know_repeats_for_longer_than_others(load, complaints):
+    text = "streams: [{name: a, filters: ['a/#'], dedupe: 1h}, {name: b, filters: ['#']}]"
+    assert load(text).server.repeat_windows_ms == {"a": 3_600_000}
+    assert "dedupe" in complaints("streams: [{name: a, filters: ['#'], dedupe: 2d}]")[0]

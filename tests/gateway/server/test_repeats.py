@@ -85,3 +85,18 @@ async def test_a_log_that_never_had_a_sequence_number_is_not_read():
     repeats = Repeats(WINDOW_MS)
     await repeats.load(store, [("s", 0), ("s", 1)], 5_000)
     assert len(repeats) == 0
+
+
+def test_a_stream_may_have_a_window_of_its_own():
+    repeats = Repeats(WINDOW_MS, {"long": 10 * WINDOW_MS, "none": 0})
+    for stream in ("long", "none", "other"):
+        assert repeats.take(("c", "1"), 0, stream)
+    assert not repeats.take(("c", "1"), 1, "another")
+    assert [repeats.take(("c", "1"), 5 * WINDOW_MS, own) for own in ("long", "none", "other")] == [
+        False,
+        True,
+        True,
+    ]
+    assert repeats.repeated == 2
+    repeats.forget([("c", "1")])
+    assert repeats.take(("c", "1"), 5 * WINDOW_MS, "long")
