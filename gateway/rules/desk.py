@@ -31,6 +31,7 @@ from gateway.rules.alarms import (
 )
 from gateway.rules.commands import Command
 from gateway.rules.conditions import Change
+from gateway.rules.groups import GROUP, Groups, told_together
 from gateway.rules.instants import NEVER
 from gateway.rules.outputs import AlarmEvent
 from gateway.rules.reasons import spell_duration
@@ -58,6 +59,7 @@ class Desk:
                 if parent is not None:
                     rule.parents.append((parent, is_same_sort(rule.spec, parent.spec)))
                     parent.children.append(rule)
+        self.groups = Groups(self.rules)
         self.timers: list[tuple[int, str, str]] = []
         self.dirty: dict[tuple[str, str], None] = {}
         self.orphans: list[tuple[str, str, Alarm, str]] = []
@@ -124,6 +126,8 @@ class Desk:
         alarm.quiet = self._quiet(rule, key, alarm, alarm.token)
         alarm.is_told = not alarm.quiet
         self._emit(rule, key, alarm, "raised", Told(change.time_ms, notice.reason, alarm.quiet))
+        if alarm.is_told:
+            self.groups.begin(rule, self.outbox.clock_ms)
         if rule.spec.suppress.remind_ms is not None:
             alarm.remind_ms = self.outbox.clock_ms + rule.spec.suppress.remind_ms
         self._note(rule, key)
@@ -170,13 +174,25 @@ class Desk:
 
     def _quiet(self, rule: RuleAlarms, key: str, alarm: Alarm, token: str | None) -> str:
         """What holds a notification back; if nothing does, it counts as told."""
-        if alarm.is_surplus:
-            return "active_max"
-        if alarm.is_shelved:
-            return "shelved"
-        if rule.is_held_back(key):
-            return "while_active"
+        hold = rule.hold_on(key, alarm)
+        if hold:
+            return hold
+        if token is not None and rule.group_until_ms:
+            return GROUP
         return rule.throttle.admit(token, self.outbox.clock_ms)
+
+    def _end_group(self, rule: RuleAlarms) -> None:
+        """Tell together of what was held back for that, and go on so if there was anything."""
+        held = [key for key, alarm in rule.alarms.items() if alarm.quiet == GROUP]
+        self.dirty |= dict.fromkeys((rule.spec.id, key) for key in ("", *held))
+        now_ms = self.outbox.clock_ms
+        for key, message, reason, quiet in (told := told_together(rule, now_ms)):
+            alarm = rule.alarms[key]
+            own, alarm.message = alarm.message, message
+            self._emit(rule, key, alarm, "reminded", Told(now_ms, reason, quiet))
+            alarm.message = own
+        if told:
+            self.groups.begin(rule, now_ms)
 
     def _tell(
         self, rule: RuleAlarms, key: str, alarm: Alarm, event: AlarmEvent, told: Told
@@ -351,6 +367,9 @@ class Desk:
 
     def next_ms(self) -> int:
         """The arrival time at which something happens by itself; NEVER if nothing does."""
+        return min(self._next_timer_ms(), self.groups.next_ms())
+
+    def _next_timer_ms(self) -> int:
         timers = self.timers
         while timers:
             due_ms, rule_id, key = timers[0]
@@ -363,6 +382,9 @@ class Desk:
     def fire(self, now_ms: int) -> None:
         """Do what is due by `now_ms`, in the order of time, rule and key."""
         while (due_ms := self.next_ms()) <= now_ms:
+            if self._next_timer_ms() > due_ms:
+                self._end_group(self.groups.pop())
+                continue
             _, rule_id, key = heappop(self.timers)
             rule = self.rules[rule_id]
             alarm = rule.alarms[key]
@@ -411,6 +433,7 @@ class Desk:
         """Count and queue everything that was taken over."""
         for rule in self.rules.values():
             rule.recount()
+        self.groups.settle()
         self.timers = [
             (alarm.due_ms, rule.spec.id, key)
             for rule in self.rules.values()

@@ -37,7 +37,8 @@ def snapshot_desk(desk: Desk) -> Iterator[Entry]:
         if rule is None:
             yield name, None
         else:
-            yield name, msgpack.encode([VERSION, rule.throttle.pack(), rule.numbers])
+            group = [rule.group_until_ms] if rule.group_until_ms else []
+            yield name, msgpack.encode([VERSION, rule.throttle.pack(), rule.numbers, *group])
 
 
 class DeskRestoration:
@@ -52,8 +53,9 @@ class DeskRestoration:
         rule = self._desk.rules.get(rule_id)
         if kind == DESK:
             if rule is not None:
-                throttle, rule.numbers = fields
+                throttle, rule.numbers, *group = fields
                 rule.throttle.unpack(throttle)
+                rule.group_until_ms = group[0] if group and rule.spec.suppress.group_ms else 0
             return
         alarm = Alarm("warning")
         alarm.unpack(fields[0])

@@ -108,6 +108,7 @@ class RuleAlarms:
         "alarms",
         "by",
         "children",
+        "group_until_ms",
         "idle_count",
         "keys_max",
         "latch",
@@ -145,6 +146,8 @@ class RuleAlarms:
         self.raised = self.suppressed = 0
         """How many alarms were raised, and how many steps of alarms were not told."""
         self.up_count = self.shown_count = self.idle_count = 0
+        self.group_until_ms = 0
+        """Until when raises are held back, to be told together; 0 when they aren't."""
         self.numbers: dict[str, int] = {}
         """The last number of each key, for alarms that have no condition to count them."""
 
@@ -179,6 +182,14 @@ class RuleAlarms:
             if alarm is not None and alarm.is_up:
                 return True
         return False
+
+    def hold_on(self, key: str, alarm: Alarm) -> str:
+        """What keeps all of an alarm from being told, limits aside; empty when nothing does."""
+        if alarm.is_surplus:
+            return "active_max"
+        if alarm.is_shelved:
+            return "shelved"
+        return "while_active" if self.is_held_back(key) else ""
 
     def first_surplus(self) -> str | None:
         """The key of the oldest alarm beyond `active_max`."""

@@ -90,5 +90,6 @@ SUPPORTED: frozenset[str] = frozenset(
         "suppress.limit",
         "suppress.remind",
         "suppress.while_active",
+        "suppress.group",
     }
 )

@@ -23,20 +23,21 @@ class Throttle:
         """When each token was last told, oldest first."""
         self.stamps: deque[int] = deque()
 
-    def admit(self, token: str | None, now_ms: int) -> str:
+    def admit(self, token: str | None, now_ms: int, *, is_extra: bool = False) -> str:
         """Count a notification in, or say what holds it back; times never go back.
 
-        Only what has a token must keep the cooldown.
+        Only what has a token must keep the cooldown. What `is_extra` is told within another's
+        message, and doesn't count for the limit.
         """
         if token is not None and self._is_cooling(token, now_ms):
             return "cooldown"
-        if self._is_over_limit(now_ms):
+        if not is_extra and self._is_over_limit(now_ms):
             return "limit"
         if token is not None and self.cooldown_ms:
             self._forget(now_ms)
             self.cooled.pop(token, None)
             self.cooled[token] = now_ms
-        if self.limit_count is not None:
+        if self.limit_count is not None and not is_extra:
             self.stamps.append(now_ms)
         return ""
 

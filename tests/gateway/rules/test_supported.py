@@ -16,7 +16,6 @@ def test_the_engine_claims_nothing_that_the_language_lacks():
     "parts",
     [
         "anomaly: {value: payload.x, method: contextual}",
-        "when: payload.x > 1, suppress: {group: 1m}",
     ],
 )
 def test_a_rule_that_asks_for_more_is_refused(parts):
