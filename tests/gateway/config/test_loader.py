@@ -345,3 +345,12 @@ def test_a_stream_may_know_repeats_for_longer_than_others(load, complaints):
     text = "streams: [{name: a, filters: ['a/#'], dedupe: 1h}, {name: b, filters: ['#']}]"
     assert load(text).server.repeat_windows_ms == {"a": 3_600_000}
     assert "dedupe" in complaints("streams: [{name: a, filters: ['#'], dedupe: 2d}]")[0]
+
+
+def test_rules_run_where_the_configuration_puts_them(tmp_path):
+    path = tmp_path / "gateway.yaml"
+    path.write_text("version: 1\nrules_place: inline\n")
+    assert load_config(path).rules_place == "inline"
+    path.write_text("version: 1\nrules_place: proces\n")
+    with pytest.raises(DocumentInvalid, match="did you mean 'process'"):
+        load_config(path)
