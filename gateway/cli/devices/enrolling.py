@@ -106,8 +106,11 @@ def create(
     )
     made = _with(made, approve=approve, devices=devices, per_minute=per_minute, expires=expires)
     data_dir = log_dir_of(data, config)
-    asyncio.run(add_group(RegistryDesk(data_dir), made))
+    is_first = asyncio.run(add_group(RegistryDesk(data_dir), made))
     _tell_key(group, chosen, secret, json=json)
+    if is_first and not json:
+        print("From now on clients are asked who they are, those that are connected when they come")
+        print("back; 'access: {anonymous: loopback}' lets those of this machine in without.")
 
 
 def _kind(text: str) -> GroupKind:

@@ -46,20 +46,22 @@ def find_group(groups: dict[str, EnrolmentGroup], name: str) -> EnrolmentGroup:
     return groups[name]
 
 
-async def add_group(desk: RegistryDesk, group: EnrolmentGroup) -> None:
-    """Make a group.
+async def add_group(desk: RegistryDesk, group: EnrolmentGroup) -> bool:
+    """Make a group; returns whether clients are asked who they are because of that.
 
     Raises:
         DeviceExists: there is one of that name.
         DeviceInvalid: it can't be so.
     """
     check_group(group)
-    await desk.read()
-    if group.id in await read_groups(desk.data_dir):
+    registry = await desk.read()
+    groups = await read_groups(desk.data_dir)
+    if group.id in groups:
         raise DeviceExists(f"there is a group '{group.id}' already")
     now_ms = SystemClock().now_ms()
     made = msgspec.structs.replace(group, created_ms=now_ms, changed_ms=now_ms)
     await desk.change([Change(GROUPS_TABLE, group.id, encode_group(made), None)])
+    return not (groups or registry.has_credentials)
 
 
 async def edit_group(

@@ -42,6 +42,7 @@ def test_a_group_is_made_and_its_key_is_shown_once(tmp_path):
     printed = run(tmp_path, "create", "line", "--pattern", "p-*", "--profile", "pump", *options)
     secret = printed.partition("key ")[2].split()[0]
     assert "user name enrol/line" in printed
+    assert "From now on clients are asked who they are" in printed
     group = asyncio.run(read_groups(tmp_path))["line"]
     assert group.keys[0].sha256 == group_key(secret, "claim", 0).sha256
     found = shown(tmp_path, "line")
