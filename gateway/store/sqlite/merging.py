@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from gateway.events import RecordBatch
@@ -17,9 +17,15 @@ from gateway.store.sqlite.rows import BatchRow, decode_row
 class Reading:
     """One read under way: what was found, what was lost, and where it has come to."""
 
-    def __init__(self, positions: Mapping[Key, int], allowance: Allowance) -> None:
+    def __init__(
+        self,
+        positions: Mapping[Key, int],
+        allowance: Allowance,
+        decode: Callable[[BatchRow, str, int], list[RecordBatch]] = decode_row,
+    ) -> None:
         self._positions = dict(positions)
         self._allowance = allowance
+        self._decode = decode
         self._found: list[RecordBatch] = []
         self._gaps: list[Gap] = []
 
@@ -32,7 +38,7 @@ class Reading:
             self._lose(key, planned.next_offset, "removed")
             return True
         try:
-            batches = decode_row(row, *key)
+            batches = self._decode(row, *key)
         except BatchDamaged:
             self._lose(key, planned.next_offset, "damaged")
             return True

@@ -29,6 +29,7 @@ from gateway.store.protocol import (
 from gateway.store.recent import Recent
 from gateway.store.sqlite.catalog import GROUP_OFFSETS_SQL, GROUPS_SQL, STREAMS_SQL
 from gateway.store.sqlite.connections import ReadConnection
+from gateway.store.sqlite.decoded import DecodedRows
 from gateway.store.sqlite.merging import Reading
 from gateway.store.sqlite.planning import (
     Plan,
@@ -112,6 +113,7 @@ class SqliteReader:
     def __init__(self, path: Path, on_damage: Callable[[StoreDamaged], None] | None = None) -> None:
         self._connection = ReadConnection(path, on_damage)
         self._numbers: dict[Key, int] = {}
+        self._decoded = DecodedRows()
 
     @property
     def caps(self) -> Caps:
@@ -267,7 +269,7 @@ class SqliteReader:
     async def read_merged(self, positions: Mapping[Key, int], allowance: Allowance) -> Merged:
         known_commit_no = self.known_commit_no
         plan, chosen, rows = await self._find(positions, allowance)
-        reading = Reading(positions, allowance)
+        reading = Reading(positions, allowance, self._decoded.decode)
         decoded_count = 0
         for batch in chosen:
             if not reading.take(batch, rows.get(batch.id)):
