@@ -29,6 +29,7 @@ RULES = Path(__file__).with_name("rules.yaml")
 KILLS = int(os.environ.get("PENSTOCK_KILLS", "8"))
 GATEWAY_KILLS = max(4, KILLS // 4)
 EVENTS_A_LIFE = 1_000
+GATEWAY_EVENTS = 8_000
 DEVICES = 5
 PARTITIONS = 4
 RUN_EVENTS = 20
@@ -177,11 +178,8 @@ async def test_a_worker_killed_at_any_moment_changes_no_byte_of_the_alerts(tmp_p
         await writing
         await until(lambda n=life: worker.restarts > n, "the next worker")
     await write(store, [last])
-
-    async def are_through():
-        return has_last(await alerts_in(store))
-
-    await until(are_through, "the rules to read all", seconds=SETTLE_S_MAX)
+    ends = dict(await ends_of(store))
+    await until(lambda: not worker.lag(ends), "the rules to read all", seconds=SETTLE_S_MAX)
     await worker.stop()
     await running
     found = await alerts_in(store)
@@ -226,7 +224,7 @@ def is_gone(pid: int) -> bool:
 def test_a_gateway_killed_while_its_rules_evaluate_changes_no_byte_of_the_alerts(tmp_path):
     print("seed", SEED)
     chance = random.Random(SEED)
-    runs = runs_of(EVENTS_A_LIFE * 20, SEED)
+    runs = runs_of(GATEWAY_EVENTS, SEED)
     asyncio.run(prepare(tmp_path / "log", runs))
     (tmp_path / "gateway.yaml").write_text(CONFIG)
     config = tmp_path / "gateway.yaml"
@@ -238,7 +236,12 @@ def test_a_gateway_killed_while_its_rules_evaluate_changes_no_byte_of_the_alerts
             for worker in workers:
                 wait_for(lambda pid=worker: is_gone(pid), "its worker to end by itself")
             gateway.start()
-        wait_for(lambda: has_last(logged_alerts(gateway.data)), "the last", seconds=SETTLE_S_MAX)
+        wait_for(
+            lambda: has_last(logged_alerts(gateway.data)),
+            "the last alert",
+            seconds=SETTLE_S_MAX,
+            poll_s=0.2,
+        )
         assert gateway.terminate() == 0
     found = logged_alerts(gateway.data)
     check(found, asyncio.run(uninterrupted(tmp_path / "expected", gateway.data)))

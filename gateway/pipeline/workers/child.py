@@ -13,7 +13,7 @@ from pathlib import Path
 import gateway
 from gateway.errors import PenstockError
 
-END_S_MAX = 1.0
+END_S_MAX = 3.0
 SOURCES = str(Path(gateway.__file__).parent.parent)
 
 

@@ -38,6 +38,10 @@ NICENESS = 10
 
 REPORT_S = 0.25
 PLAIN = (str, int, float)
+TRACES = logging.Formatter()
+FAILED_EXIT_CODE = 1
+
+logger = logging.getLogger(__name__)
 
 
 class LinkLog(logging.Handler):
@@ -49,10 +53,11 @@ class LinkLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message, arguments = str(record.msg), record.args or ()
-        if isinstance(arguments, Mapping) or record.exc_info:
-            message, arguments = self.format(record).replace("%", "%%"), ()
+        if isinstance(arguments, Mapping):
+            message, arguments = record.getMessage().replace("%", "%%"), ()
         rows = [one if isinstance(one, PLAIN) else str(one) for one in arguments]
-        self._link.tell("log", record.name, record.levelno, message, rows)
+        trace = "" if record.exc_info is None else TRACES.formatException(record.exc_info)
+        self._link.tell("log", record.name, record.levelno, message, rows, trace)
 
 
 class Reports:
@@ -153,16 +158,18 @@ async def run_until(stopping: asyncio.Event, evaluation: RuleEvaluation, files: 
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def run(connection: socket.socket) -> None:
-    """Serve the gateway at the other end of a socket."""
+async def run(connection: socket.socket) -> int:
+    """Serve the gateway at the other end of a socket; returns the exit code."""
     link = Link(*await asyncio.open_unix_connection(sock=connection))
     handler = LinkLog(link)
     logging.getLogger().addHandler(handler)
     working = asyncio.create_task(RulesProcess(link).run(), name="rules")
     try:
         await asyncio.wait([working, link.ended], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
+        error = working.exception() if working.done() else None
+        if error is not None:
+            logger.error("the rules have failed: %s", error, exc_info=error)
+        return 0 if error is None else FAILED_EXIT_CODE
     finally:
         # Without the gateway, nothing that is not in the log is worth anything.
         working.cancel()
@@ -178,7 +185,7 @@ def main(descriptor: int) -> None:
     # What is printed here must not mix with what the gateway prints for programs.
     os.dup2(2, 1)
     os.nice(NICENESS)
-    asyncio.run(run(socket.socket(fileno=descriptor)))
+    sys.exit(asyncio.run(run(socket.socket(fileno=descriptor))))
 
 
 if __name__ == "__main__":

@@ -186,6 +186,10 @@ def tell_trouble(error: DocumentInvalid | WorkerFailed) -> None:
     logger.error("no rules are evaluated until their files are right")
 
 
-def write_log(name: str, level: int, message: str, arguments: list[Any]) -> None:
-    """Write a line of a worker's log among our own."""
-    logging.getLogger(name).log(level, message, *arguments)
+def write_log(name: str, level: int, message: str, arguments: list[Any], trace: str) -> None:
+    """Write a line of a worker's log among our own, with the traceback that belongs to it."""
+    own = logging.getLogger(name)
+    if own.isEnabledFor(level):
+        record = own.makeRecord(name, level, MODULE, 0, message, tuple(arguments), None)
+        record.exc_text = trace or None
+        own.handle(record)

@@ -88,12 +88,11 @@ async def test_log_lines_are_handed_over_with_their_text_and_their_values(own, h
     finally:
         logger.removeHandler(handler)
     await until(lambda: len(heard["log"]) == 2, "the lines")
-    first, (_, level, message, arguments) = heard["log"]
-    assert first == ("of.a.worker", logging.WARNING, "'%s' has %d of %s", ["x", 3, "['y']"])
-    assert level == logging.ERROR
-    assert message.startswith("it broke\nTraceback")
-    assert message.endswith("base 10: '50%%'")
-    assert arguments == []
+    first, (_, level, message, arguments, trace) = heard["log"]
+    assert first == ("of.a.worker", logging.WARNING, "'%s' has %d of %s", ["x", 3, "['y']"], "")
+    assert (level, message, arguments) == (logging.ERROR, "it broke", [])
+    assert trace.startswith("Traceback")
+    assert trace.endswith("base 10: '50%'")
 
 
 async def test_positions_are_told_once_for_many_moves(own, heard, monkeypatch):

@@ -125,7 +125,11 @@ async def test_a_worker_that_does_not_stop_is_killed(worker, store, monkeypatch,
 
 def test_a_line_of_a_worker_is_written_as_its_own_logger_would(caplog):
     with caplog.at_level(logging.INFO):
-        write_log("gateway.pipeline.rule_files", logging.INFO, "rules reloaded: %s", ["1 new"])
+        write_log("gateway.of.rules", logging.INFO, "rules reloaded: %s", ["1 new"], "")
+        write_log("gateway.of.rules", logging.ERROR, "it broke", [], "Traceback: why")
+        write_log("gateway.of.rules", logging.DEBUG, "of no interest", [], "")
     assert caplog.record_tuples == [
-        ("gateway.pipeline.rule_files", logging.INFO, "rules reloaded: 1 new")
+        ("gateway.of.rules", logging.INFO, "rules reloaded: 1 new"),
+        ("gateway.of.rules", logging.ERROR, "it broke"),
     ]
+    assert logging.Formatter().format(caplog.records[1]) == "it broke\nTraceback: why"
