@@ -50,6 +50,7 @@ from gateway.store import (
 
 if TYPE_CHECKING:
     from gateway.pipeline import (
+        Around,
         DeviceDesk,
         HandlerCrew,
         Ledger,
@@ -263,6 +264,24 @@ class Gateway:
         if self._desk_host is not None:
             self._desk_host.requests |= updates.requests
         self._tasks.append(updates.start())
+        self._watch_reports(around)
+
+    def _watch_reports(self, around: Around) -> None:
+        """Watch for gaps and silence, as soon as a profile asks for it."""
+        from gateway.pipeline import ReportService, ServiceLoop
+
+        names = [stream.spec.name for stream in self._config.streams]
+        service = ReportService(self._profiles, names, self._clock)
+
+        def watch_if_needed() -> None:
+            service.forget_topics()
+            is_needed = any(profile.is_watched for profile in self._profiles.profiles)
+            if is_needed and not any(task.get_name() == service.group for task in self._tasks):
+                run = ServiceLoop(service, around).run()
+                self._tasks.append(asyncio.create_task(run, name=service.group))
+
+        watch_if_needed()
+        self._profiles.watch(watch_if_needed)
 
     def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start the rules and the handlers."""

@@ -21,6 +21,7 @@ from gateway.devices.profiles.reading import (
     read_payload,
     read_time,
 )
+from gateway.devices.profiles.reporting import read_report, read_sequence
 from gateway.devices.profiles.spec import (
     FieldSpec,
     Invalids,
@@ -30,6 +31,7 @@ from gateway.devices.profiles.spec import (
     Undecodables,
 )
 from gateway.devices.registry import NO_QUOTA, DeviceQuota
+from gateway.devices.reports import ReportPolicy, SequenceField
 from gateway.devices.topics import TopicTemplate, TopicTemplateInvalid
 from gateway.documents import Section, did_you_mean, open_document, read_text
 from gateway.errors import Complaint, DocumentInvalid, PenstockError
@@ -208,6 +210,8 @@ class ProfileReader:
             invalid=pick(self._owner("invalid").document, "invalid", invalids, default.invalid),
             claim_bytes=self._claim_bytes(),
             quota=self._quota(),
+            sequence=self._sequence(),
+            report=self._report(),
             path=document.path,
         )
         document.finish("base", "version", "profile")
@@ -251,6 +255,14 @@ class ProfileReader:
     def _time(self) -> TimeField | None:
         section = self._owner("time").document.section("time")
         return None if section is None else read_time(section)
+
+    def _sequence(self) -> SequenceField | None:
+        section = self._owner("sequence").document.section("sequence")
+        return None if section is None else read_sequence(section)
+
+    def _report(self) -> ReportPolicy | None:
+        section = self._owner("report").document.section("report")
+        return None if section is None else read_report(section)
 
     def _limits(self) -> DecodeLimits:
         section = self._owner("limits").document.section("limits")

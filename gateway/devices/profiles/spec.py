@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from gateway.devices.decoders.frame_layout import Part
 from gateway.devices.decoders.limits import DecodeLimits
 from gateway.devices.registry import NO_QUOTA, DeviceQuota
+from gateway.devices.reports import ReportPolicy, SequenceField
 from gateway.devices.topics import TopicTemplate
 
 Format = Literal["json", "cbor", "messagepack", "protobuf", "number", "text", "csv", "frame"]
@@ -105,12 +106,19 @@ class Profile:
     invalid: Invalids = "tag"
     claim_bytes: int | None = None
     quota: DeviceQuota = NO_QUOTA
+    sequence: SequenceField | None = None
+    report: ReportPolicy | None = None
     path: str = ""
 
     @property
     def checks_on_ingest(self) -> bool:
         """Whether a payload is decoded before it is stored, because it may be refused."""
         return "reject" in (self.undecodable, self.invalid)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether gaps and silence of its devices are told."""
+        return self.sequence is not None or self.report is not None
 
     @property
     def is_inspected(self) -> bool:
