@@ -221,9 +221,9 @@ class Outbox:
         """Give out an event that the rule doesn't take in."""
         self.outputs.append(SideEvent(self.cause(), plan.spec.id, topic, device, payload))
 
-    def report_error(self, plan: RulePlan, error: Exception) -> None:
+    def report_error(self, plan: RulePlan, error: Exception, what: str) -> None:
         """Raise the alarm that a rule has failed inside the engine and was stopped."""
-        self.desk.report_error(plan.spec, error)
+        self.desk.report_error(plan.spec, error, what)
 
     def _next_id(self, rule: str, key: str) -> str:
         """An id that is the same whenever the same records are evaluated by the same rule."""

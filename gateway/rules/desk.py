@@ -253,11 +253,11 @@ class Desk:
 
     # Alarms about rules.
 
-    def report_error(self, spec: RuleSpec, error: Exception) -> None:
+    def report_error(self, spec: RuleSpec, error: Exception, what: str) -> None:
         """Raise the alarm that a rule has failed inside the engine and was stopped."""
         message = f"rule {spec.id} was stopped: {type(error).__name__}: {error}"
         where = f"{spec.path}:{spec.line}" if spec.path else spec.id
-        reason = f"an error inside the engine; the rule is at {where}"
+        reason = f"{what}; the rule is at {where}"
         self._raise_own(RULE_ERROR, spec.id, Notice(message, reason, {}))
 
     def _raise_flood(self, rule: RuleAlarms) -> None:

@@ -106,7 +106,7 @@ def take_run(  # noqa: C901, PLR0912, PLR0915 - the hot path, where each call co
                 try:
                     track.advance(event, values, scope, outbox)
                 except FAULTS as fault:
-                    lane.note_fault(plan, fault)
+                    track = lane.note_fault(timeline, plan, fault)
                 track.is_dirty = True
                 if track.due_ms < timeline.due_ms or is_single:
                     timeline.due_ms = track.due_ms

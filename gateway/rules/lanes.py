@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 
 from gateway.rules.alarms import Outbox
+from gateway.rules.counters import FAULTS_MAX
 from gateway.rules.detectors import track_type
 from gateway.rules.event_names import Event, ScopeMap, names_of_event
 from gateway.rules.instants import NEVER
 from gateway.rules.keys import KeyPlan
 from gateway.rules.lookups import Version
+from gateway.rules.pages import Pages
 from gateway.rules.plans import (
     EVENT_NAMES,
     NO_VERSIONS,
@@ -33,12 +35,13 @@ from gateway.rules.spec import Expression, RuleSpec, StatefulCall
 from gateway.rules.tides import Tides
 from gateway.rules.timelines import HELD_MAX, Timeline
 from gateway.rules.timers import Wakes
-from gateway.rules.tracks import ConditionTrack, Track
+from gateway.rules.tracks import NO_PAGES, ConditionTrack, Track
 from gateway.rules.values import UNKNOWN, Value
 from gateway.rules.watermarks import TIME_MS_MAX, TimePlan, Verdict, parse_event_time
 
 # What a mistake of ours can raise. A rule that meets one is stopped, the others go on.
 FAULTS = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
+TOO_OFTEN = f"{FAULTS_MAX} errors inside the engine within a minute"
 
 
 class Lane:
@@ -65,6 +68,7 @@ class Lane:
         self.wakes: Wakes | Tides = Wakes(self.time, self.timelines)
         self.dirty: list[Timeline] = []
         self.accepted = 0  # events, since they were last counted for each rule
+        self.stale_pages: list[tuple[str, int, str]] = []  # rule, number and key
         self.expected: Mapping[str, None] | None = None  # None: every key that is seen
         self.scope: ScopeMap = dict.fromkeys(EVENT_NAMES, UNKNOWN)
         parts: list[Expression | StatefulCall] = [
@@ -228,7 +232,7 @@ class Lane:
                 ):
                     done.append(plan)
             except FAULTS as fault:
-                self.note_fault(plan, fault)
+                track = self.note_fault(timeline, plan, fault)
             track.is_dirty = True
         timeline.due_ms = timeline.earliest_due()
         self.wakes.queue(timeline)
@@ -259,7 +263,7 @@ class Lane:
             try:
                 track.advance(event, values, scope, self.outbox)
             except FAULTS as fault:
-                self.note_fault(plan, fault)
+                track = self.note_fault(timeline, plan, fault)
             track.is_dirty = True
             if track.due_ms < timeline.due_ms or self.is_single:
                 timeline.due_ms = track.due_ms
@@ -281,7 +285,8 @@ class Lane:
                 if not track.take_plain(event, own, place, self.outbox):
                     timeline.is_settled = False
             except FAULTS as fault:
-                self.note_fault(plan, fault)
+                track = self.note_fault(timeline, plan, fault)
+                timeline.is_settled = False
             track.is_dirty = True
             timeline.due_ms = min(timeline.due_ms, track.due_ms)
 
@@ -307,10 +312,30 @@ class Lane:
         plan.is_stopped = True
         self._sort_rules()
 
-    def note_fault(self, plan: RulePlan, fault: Exception) -> None:
-        """Stop a rule that has failed inside the engine, and say so by an alarm."""
+    def note_fault(self, timeline: Timeline, plan: RulePlan, fault: Exception) -> Track:
+        """Begin a track anew at which a rule has failed; too many faults stop the rule.
+
+        Its alarm stays. Returns the new track.
+        """
+        if plan.fault_limit.note(self.outbox.clock_ms):
+            self._degrade(plan, fault, TOO_OFTEN)
+        else:
+            plan.counters.faults += 1
+        before = timeline.tracks[plan.index] or self.begin(timeline, plan)
+        track = self.begin(timeline, plan)
+        track.condition.unpack_alarm(before.condition.pack())
+        track.due_ms = track.condition.due_ms
+        track.is_dirty = True
+        if track.pages is not NO_PAGES:
+            track.pages = Pages(next_no=before.pages.next_no)
+            self.stale_pages += [(plan.spec.id, one, track.text) for one, _ in before.pages.ends]
+        return track
+
+    def _degrade(self, plan: RulePlan, fault: Exception, what: str) -> None:
+        """Stop a rule that fails inside the engine, and say so by an alarm."""
+        plan.counters.faults += 1
         self.stop(plan)
-        self.outbox.report_error(plan, fault)
+        self.outbox.report_error(plan, fault, what)
 
     def _stop_faulty(self, scope: ScopeMap) -> tuple[Value, ...]:
         """Stop every rule that can't be computed; returns the values for the others."""
@@ -318,7 +343,7 @@ class Lane:
             try:
                 Layout(None, [plan]).fused()(scope)
             except FAULTS as fault:
-                self.note_fault(plan, fault)
+                self._degrade(plan, fault, "an error inside the engine")
         self._sort_rules()
         return self.fused(scope)
 
@@ -350,7 +375,7 @@ class Lane:
         try:
             track.fire(self.outbox)
         except FAULTS as fault:
-            self.note_fault(track.plan, fault)
+            self.note_fault(timeline, track.plan, fault)
 
     def watermark_of(self, timeline: Timeline) -> int:
         """How far the time of a key has come."""

@@ -220,6 +220,8 @@ def _snapshot_lane(lane: Lane) -> Iterator[Entry]:
             if track is not None:
                 yield from _forget_track(track)
     lane.roster.forgotten.clear()
+    yield from ((page_name(*page), None) for page in lane.stale_pages)
+    lane.stale_pages.clear()
     for timeline in lane.dirty:
         timeline.is_dirty = False
         if lane.timelines.get(timeline.text) is not timeline:

@@ -29,7 +29,7 @@ def test_an_alarm_that_a_newer_program_wrote_is_refused():
 def test_a_rule_that_was_well_again_has_its_error_cleared():
     engine, tape, table = engine_of(RULE), Tape(), {}
     engine.feed(tape.event({"x": 1}, arrival=1))
-    engine._desk.report_error(engine._desk.rules["hot"].spec, ValueError("odd"))
+    engine._desk.report_error(engine._desk.rules["hot"].spec, ValueError("odd"), "an error")
     save(engine, table)
     again = engine_of(RULE)
     again.restore(sorted(table.items()))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.events import Flag, Origin, RecordBatch, Run
 from gateway.rules import Engine, SideEvent, Transition
+from gateway.rules.tracks import ConditionTrack
 from tests.harness.rule_runs import (
     MANY,
     SIMPLE,
@@ -203,7 +204,7 @@ def test_times_of_one_key_and_rule_never_run_backwards():
         assert all(before[0] <= after[0] for before, after in pairwise(found))
 
 
-def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
+def test_a_rule_that_fails_too_often_is_stopped_and_the_others_go_on(monkeypatch):
     rules = """
 - id: bad
   from: plant/+
@@ -215,13 +216,21 @@ def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
 """
     engine, tape = engine_of(rules), Tape()
     monkeypatch.setattr("gateway.rules.windows.LeanSlidingWindow.add", lambda *_: {}["lost"])
-    found = engine.feed(tape.event({"x": 6}, arrival=5) + tape.event({"x": 1}, arrival=6))
+    found = []
+    for number in range(7):
+        found += engine.feed(tape.event({"x": 6 if number % 2 else 1}, arrival=number))
     assert [(o.rule, o.key, o.event) for o in found] == [
         ("good", "m1", "raised"),
+        ("good", "m1", "cleared"),
+        ("good", "m1", "raised"),
+        ("good", "m1", "cleared"),
         ("gateway/rule-error", "bad", "raised"),
+        ("good", "m1", "raised"),
         ("good", "m1", "cleared"),
     ]
-    assert found[1].message == "rule bad was stopped: KeyError: 'lost'"
+    assert engine.counters["bad"].faults == 5
+    assert found[4].reason.startswith("5 errors inside the engine within a minute; ")
+    assert found[4].message == "rule bad was stopped: KeyError: 'lost'"
     table = {}
     save(engine, table)
     engine = engine_of(rules)
@@ -229,6 +238,36 @@ def test_a_rule_that_fails_inside_is_stopped_and_the_others_go_on(monkeypatch):
     assert transitions(engine.feed(tape.event({"x": 9}, arrival=7))) == [
         ("good", "m1", "raised", 7)
     ]
+
+
+def test_a_rule_that_fails_now_and_then_begins_the_key_anew_and_keeps_its_alarm(monkeypatch):
+    rules = """
+- id: r
+  from: plant/+
+  window: {sliding: 1h}
+  aggregate: {n: count(), least: min(payload.x), odd: median(payload.x)}
+  when: n > 2
+"""
+    engine, tape, table = engine_of(rules), Tape(), {}
+    found = []
+    for number in range(3):
+        found += engine.feed(tape.event({"x": 1}, arrival=number))
+    save(engine, table)
+    assert any(name.startswith("page/") for name in table)
+    with monkeypatch.context() as failing:
+        failing.setattr(ConditionTrack, "advance", lambda *_: {}["lost"])
+        found += engine.feed(tape.event({"x": 1}, arrival=10))
+    assert engine.counters["r"].faults == 1
+    save(engine, table)
+    assert not any(name.startswith("page/") for name in table)
+    again = engine_of(rules)
+    assert again.restore(sorted(table.items())) == []
+    for number in range(3):
+        batches = tape.event({"x": 1}, arrival=20 + number)
+        outputs = engine.feed(batches)
+        assert again.feed(batches) == outputs
+        found += outputs
+    assert steps(found) == [("raised", 2), ("cleared", 20), ("raised", 22)]
 
 
 NUMBERS = st.one_of(
