@@ -27,6 +27,7 @@ from gateway.cli.record_lines import (
     text_line,
 )
 from gateway.cli.safety import verify
+from gateway.cli.salvage import salvage
 from gateway.cli.transfer import export_stream, import_stream
 from gateway.clock import SystemClock
 from gateway.documents import did_you_mean
@@ -62,6 +63,7 @@ app.command("work", context_settings={"allow_extra_args": True, "ignore_unknown_
 )
 app.command("redrive")(groups.redrive)
 app.command("compact")(compact)
+app.command("salvage")(salvage)
 app.command("blob")(blob)
 
 

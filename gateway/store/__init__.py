@@ -69,6 +69,7 @@ from gateway.store.protocol import (
 from gateway.store.safety import (
     audit_log,
     back_up_log,
+    bring_back_records,
     engine_version,
     restore_log,
     verify_log,
@@ -162,6 +163,7 @@ __all__ = [
     "back_up_log",
     "begin_at_end",
     "begin_streams_at_end",
+    "bring_back_records",
     "claim_puts",
     "corrected_ms",
     "correction_put",

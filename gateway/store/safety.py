@@ -58,6 +58,17 @@ def restore_log(source: Path, data_dir: Path) -> dict[str, Any]:
     return manifest
 
 
+def bring_back_records(data_dir: Path) -> list[tuple[str, int, int]]:
+    """Put back what a salvage had no room for: of each file its name, batches and records.
+
+    Raises:
+        StoreError: a gateway has the directory, a file is gone, or the disk refused.
+    """
+    from gateway.store.sqlite.returning import bring_back
+
+    return list(bring_back(data_dir))
+
+
 def audit_log(data_dir: Path) -> dict[str, Any]:
     """Draw up what was accepted and what became of it, by partition and by consumer group.
 

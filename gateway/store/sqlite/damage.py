@@ -9,8 +9,9 @@ a crash on the way is finished, or begun again, by the next start.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from gateway.store.sqlite.connections import DAMAGED_CODES, primary_code
 from gateway.store.sqlite.layout import LAYOUT_NAME, decode_layout
 from gateway.store.sqlite.pages import MAGIC, PAGE_BYTES
 from gateway.store.sqlite.rebuilding import Salvaged, rebuild
+from gateway.store.sqlite.reserve import DiskReserve
 from gateway.store.sqlite.rows import COLUMNS, BatchRow, is_intact
 from gateway.store.sqlite.schema import APPLICATION_ID, FENCE_SPAN, FORMAT_VERSION
 from gateway.store.sqlite.wal import may_overlook, read_beside, read_index, read_wal
@@ -213,12 +215,20 @@ def replace(path: Path, index: bytes, finding: str, now_ms: int) -> str:
     draft.unlink(missing_ok=True)
     moment = datetime.fromtimestamp(now_ms / 1000, UTC)
     aside = unused(path.with_name(f"{path.name}.damaged-{moment:%Y%m%dT%H%M%SZ}"))
+
+    def write(*, keeps_records: bool) -> Salvaged:
+        try:
+            salvaged = rebuild(path, draft, index, now_ms, keeps_records=keeps_records)
+            note(draft, aside, finding, salvaged, moment)
+            sync_file(draft)
+        except (sqlite3.Error, OSError):
+            draft.unlink(missing_ok=True)
+            raise
+        return salvaged
+
     try:
-        salvaged = rebuild(path, draft, index, now_ms)
-        note(draft, aside, finding, salvaged, moment)
-        sync_file(draft)
+        salvaged = write_as_room_allows(path.parent, write)
     except (sqlite3.Error, OSError) as error:
-        draft.unlink(missing_ok=True)
         raise StoreError(
             f"{path} is damaged ({finding}) and can't be saved to a new file: {error}; "
             f"free {path.stat().st_size} bytes and start again, nothing was touched"
@@ -229,6 +239,30 @@ def replace(path: Path, index: bytes, finding: str, now_ms: int) -> str:
     sync_directory(path.parent)
     finish_exchange(path)
     return f"{path} was damaged ({finding}) and is kept as {aside.name}; {salvaged}"
+
+
+def write_as_room_allows(data_dir: Path, write: Callable[..., Salvaged]) -> Salvaged:
+    """Write a new file with everything, or without the records where there is no room for them.
+
+    The room that is kept for control data is given up for that.
+
+    Raises:
+        sqlite3.Error, OSError: there is no room for that either, or the disk refused.
+    """
+    try:
+        return write(keeps_records=True)
+    except (sqlite3.Error, OSError) as error:
+        if not is_for_want_of_room(error):
+            raise
+    DiskReserve(data_dir, 0).give_up()
+    return write(keeps_records=False)
+
+
+def is_for_want_of_room(error: sqlite3.Error | OSError) -> bool:
+    """Whether an error says that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return primary_code(error) == sqlite3.SQLITE_FULL or "disk is full" in str(error)
 
 
 def note(draft: Path, aside: Path, finding: str, salvaged: Salvaged, moment: datetime) -> None:
@@ -244,6 +278,8 @@ def note(draft: Path, aside: Path, finding: str, salvaged: Salvaged, moment: dat
         "batches_damaged": salvaged.damaged_batches,
         "gaps": [own._asdict() for own in salvaged.stretches],
     }
+    if salvaged.left_batches is not None:
+        report["records_left_in"] = aside.name
     with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute(REPORT_SQL, (REPORT_TABLE, report["time"], orjson.dumps(report)))
 

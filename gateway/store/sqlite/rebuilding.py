@@ -67,10 +67,15 @@ class Salvaged:
     record_count: int = 0
     row_count: int = 0
     stretches: list[LostStretch] = field(default_factory=list)
+    left_batches: int | None = None
+    """How many batches could have been saved, had there been room for them."""
 
     def __str__(self) -> str:
+        left = ""
+        if self.left_batches is not None:
+            left = f"for want of room {self.left_batches} batches stay where they are; "
         return (
-            f"saved {self.record_count} records in {self.batch_count} batches and "
+            f"{left}saved {self.record_count} records in {self.batch_count} batches and "
             f"{self.row_count} rows of other tables; not readable: {self.damaged_pages} pages, "
             f"{self.lost_frames} frames of the WAL, {self.damaged_batches} batches; "
             f"offsets given up: {', '.join(map(str, self.stretches)) or 'none'}"
@@ -122,6 +127,12 @@ class PartitionPlan:
         columns = (identity, self.number, base_offset, 0, last_ms, last_ms, 0, log_bytes)
         self.batches.append(BatchRow(*columns, 0, checksum_of(columns, body), body))
 
+    def leave_batches(self) -> int:
+        """Keep only the batch at which the partition goes on; returns how many there were."""
+        *left, closing = self.batches
+        self.batches = [closing]
+        return len(left)
+
     def ends_at(self, doubtful_id: int) -> bool:
         """Whether the last batch is known to be the last, if none behind `doubtful_id` is lost."""
         last = self.batches[-1] if self.batches else None
@@ -160,10 +171,13 @@ class PartitionPlan:
         return lost
 
 
-def rebuild(source: Path, target: Path, index: bytes, now_ms: int) -> Salvaged:
+def rebuild(
+    source: Path, target: Path, index: bytes, now_ms: int, *, keeps_records: bool = True
+) -> Salvaged:
     """Write what can be read of the damaged database `source` to a new one at `target`.
 
-    `index` is what `read_index` returned before SQLite opened `source`.
+    `index` is what `read_index` returned before SQLite opened `source`. Unless `keeps_records`,
+    the records are left where they are: each partition goes on behind them.
 
     Raises:
         sqlite3.Error: the disk refused; `target` is of no use.
@@ -181,6 +195,7 @@ def rebuild(source: Path, target: Path, index: bytes, now_ms: int) -> Salvaged:
             finds.take_versions((own.page_number, own.page) for own in reversed(wal.frames))
             finds.take_versions(pages.replaced())
         salvaged = Salvaged(len(pages.damaged), wal.lost_count, len(finds.suspects))
+        salvaged.left_batches = None if keeps_records else 0
         connection.execute("PRAGMA journal_mode = OFF")
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
@@ -206,9 +221,13 @@ def write(connection: sqlite3.Connection, finds: Finds, salvaged: Salvaged, now_
     commit_no = last_commit_no(finds) + lost_count
     doubtful_id = EVERY_ID if salvaged.lost_frames else finds.doubtful_id
     for place, plan in enumerate(plans):
-        salvaged.batch_count += len(plan.batches)
-        if not plan.ends_at(doubtful_id):
-            plan.close(batch_id(commit_no, place), RECORDS_LOST_MAX * lost_count)
+        is_certain = plan.ends_at(doubtful_id)
+        if not is_certain or salvaged.left_batches is not None:
+            jump = 0 if is_certain else RECORDS_LOST_MAX * lost_count
+            plan.close(batch_id(commit_no, place), jump)
+        if salvaged.left_batches is not None:
+            salvaged.left_batches += plan.leave_batches()
+        salvaged.batch_count += sum(batch.record_count > 0 for batch in plan.batches)
         salvaged.stretches += plan.stretches()
         salvaged.record_count += sum(batch.record_count for batch in plan.batches)
     batches = sorted(batch for plan in plans for batch in plan.fenced())
