@@ -36,6 +36,8 @@ class Witness:
     ) -> None:
         self.line = Line(options, key)
         self.is_ready = False
+        self.was_ready = False
+        """Whether the server has ever granted the subscription: from then on it owes deliveries."""
         self.refusal = ""
         self.deliveries = 0
         self._version = options.version
@@ -97,4 +99,5 @@ class Witness:
             failed = [code.name for code in packet.reason_codes if code >= FAILURE]
             self.refusal = ", ".join(failed)
             self.is_ready = not failed
+            self.was_ready |= self.is_ready
         return b""

@@ -89,3 +89,14 @@ def test_a_witness_unsubscribes_before_it_leaves():
     unsubscribe, _goodbye = packets_in(witness.close(5))
     assert unsubscribe == Unsubscribe(1, ("a/+", "b/#"))
     assert witness.block(5, is_blocked=True) == []
+
+
+def test_what_a_witness_was_once_granted_it_remembers_through_a_lost_connection():
+    witness, _, _ = connected()
+    assert not witness.was_ready
+    hear(witness, Suback(1, (ReasonCode.UNSPECIFIED_ERROR,) * 2))
+    assert not witness.was_ready
+    hear(witness, GRANTED)
+    witness.lost(0, "gone")
+    assert witness.was_ready
+    assert not witness.is_ready
