@@ -13,7 +13,7 @@ from gateway.devices import DEVICES_TABLE, Device, encode_device
 from gateway.errors import ChangeRefused
 from gateway.server import ListenerOptions, ServerOptions
 from gateway.store import Change, Put, RemoteDesk, StoreOptions, open_store
-from tests.harness.raw_client import RawClient
+from tests.harness.raw_client import RawClient, connected
 from tests.harness.waiting import until
 
 SERVER = ServerOptions(listeners=(ListenerOptions(port=0),))
@@ -101,3 +101,30 @@ async def test_tags_reach_the_log_when_they_change_and_at_the_start(tmp_path):
             return await tags_told(gateway) == [{"site": "north"}, {"site": "south"}]
 
         await until(is_told_again, "the tags at the start")
+
+
+def away_and_back(port):
+    """A client with a session that lives on: it listens, leaves, and gives how to come back."""
+    client = connected(port, "pump-7", clean=False)
+    client.subscribe(("twin/pump-7/delta", 1), ("command/pump-7/request/+", 1))
+    client.close()
+    return lambda: connected(port, "pump-7", clean=False)
+
+
+async def test_a_session_that_comes_back_gets_one_delta_and_what_waits(tmp_path):
+    async with running(tmp_path) as (port, desk, gateway):
+        come_back = await asyncio.to_thread(away_and_back, port)
+        tree = gateway._server.hub.fanout.tree
+        await until(lambda: not tree.is_heard("twin", "pump-7"), "the end of the connection")
+        for value in (1, 2, 3):
+            await ask(desk, {"a": value})
+        wanted = orjson.dumps({"name": "ping"})
+        queued = await desk.ask("command.send", "pump-7", "c1", wanted, "console")
+        client = await asyncio.to_thread(come_back)
+        try:
+            heard = contents(await asyncio.to_thread(client.collect, 2))
+        finally:
+            client.close()
+    assert queued["state"] == "queued"
+    assert heard["twin/pump-7/delta"] == {"version": 3, "delta": {"a": 3}}
+    assert heard["command/pump-7/request/c1"]["name"] == "ping"
