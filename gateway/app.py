@@ -50,7 +50,6 @@ from gateway.store import (
 
 if TYPE_CHECKING:
     from gateway.pipeline import (
-        Around,
         DeviceDesk,
         HandlerCrew,
         Ledger,
@@ -245,7 +244,7 @@ class Gateway:
 
     def _start_device_services(self, store: StreamStore, router: Router) -> None:
         """Start what devices and applications ask for by the topics of twins and commands."""
-        from gateway.pipeline import Around, DeviceDesk, OtaDesk
+        from gateway.pipeline import Around, DeviceDesk, OtaDesk, ReportWatch
 
         if self._server is None:
             return
@@ -264,24 +263,8 @@ class Gateway:
         if self._desk_host is not None:
             self._desk_host.requests |= updates.requests
         self._tasks.append(updates.start())
-        self._watch_reports(around)
-
-    def _watch_reports(self, around: Around) -> None:
-        """Watch for gaps and silence, as soon as a profile asks for it."""
-        from gateway.pipeline import ReportService, ServiceLoop
-
         names = [stream.spec.name for stream in self._config.streams]
-        service = ReportService(self._profiles, names, self._clock)
-
-        def watch_if_needed() -> None:
-            service.forget_topics()
-            is_needed = any(profile.is_watched for profile in self._profiles.profiles)
-            if is_needed and not any(task.get_name() == service.group for task in self._tasks):
-                run = ServiceLoop(service, around).run()
-                self._tasks.append(asyncio.create_task(run, name=service.group))
-
-        watch_if_needed()
-        self._profiles.watch(watch_if_needed)
+        ReportWatch(self._profiles, names, around, self._tasks).start()
 
     def _start_consumers(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start the rules and the handlers."""

@@ -3,9 +3,9 @@
 from gateway.pipeline.clock_watch import ClockWatch
 from gateway.pipeline.compaction import Compaction
 from gateway.pipeline.devices.desk import DeviceDesk
-from gateway.pipeline.devices.loop import Around, ServiceLoop
+from gateway.pipeline.devices.loop import Around
 from gateway.pipeline.devices.ota_desk import OtaDesk
-from gateway.pipeline.devices.reports import ReportService
+from gateway.pipeline.devices.reports import ReportWatch
 from gateway.pipeline.group_watch import GroupWatch
 from gateway.pipeline.handlers.crew import HandlerCrew
 from gateway.pipeline.handlers.loop import Surroundings
@@ -34,7 +34,7 @@ __all__ = [
     "Ledger",
     "OtaDesk",
     "ProfileFiles",
-    "ReportService",
+    "ReportWatch",
     "Retention",
     "RetentionOptions",
     "RouteRow",
@@ -42,7 +42,6 @@ __all__ = [
     "RulesJob",
     "Scrub",
     "ScrubOptions",
-    "ServiceLoop",
     "Surroundings",
     "Sweeping",
     "SweepingOptions",

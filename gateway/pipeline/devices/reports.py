@@ -8,6 +8,7 @@ the gateway at the earliest: while it was down, nobody could be heard.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from gateway.devices import (
     sequence_step,
 )
 from gateway.events import Record
+from gateway.pipeline.devices.loop import Around, ServiceLoop
 from gateway.pipeline.devices.turns import Turn
 from gateway.store import StreamStore, begin_at_end
 
@@ -201,3 +203,32 @@ class ReportService:
         self._records = 0
         self._save_at_ms = None
         self._has_told = False
+
+
+class ReportWatch:
+    """Sets the service to work as soon as a profile asks for it; `tasks` gets what runs."""
+
+    def __init__(
+        self,
+        book: ProfileBook,
+        streams: Sequence[str],
+        around: Around,
+        tasks: list[asyncio.Task[None]],
+    ) -> None:
+        self._book = book
+        self._around = around
+        self._tasks = tasks
+        self._service = ReportService(book, streams, around.clock)
+        self._is_at_work = False
+
+    def start(self) -> None:
+        """Begin now, or when a profile that asks for it comes."""
+        self._look()
+        self._book.watch(self._look)
+
+    def _look(self) -> None:
+        self._service.forget_topics()
+        if not self._is_at_work and any(one.is_watched for one in self._book.profiles):
+            self._is_at_work = True
+            run = ServiceLoop(self._service, self._around).run()
+            self._tasks.append(asyncio.create_task(run, name=self._service.group))

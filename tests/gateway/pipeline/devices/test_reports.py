@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
-from gateway.devices import DeviceTopics, parse_profile
+from gateway.devices import DeviceTopics, ProfileBook, parse_profile
 from gateway.pipeline.devices import reports
-from gateway.pipeline.devices.reports import ReportService
+from gateway.pipeline.devices.reports import ReportService, ReportWatch
 from gateway.routing import Router, StreamRoute
 from gateway.store import partition_of
 from tests.harness.device_services import NOW_MS, Bench
@@ -158,3 +160,15 @@ async def test_topics_without_such_a_profile_are_passed_over(bench):
         await send(bench, 2)
         await until(lambda: service._seen["pump", "p1"].number == 2, "a word")
     assert list(service._seen) == [("pump", "p1")]
+
+
+async def test_the_service_is_set_to_work_when_a_profile_asks_for_it(bench):
+    book, tasks = ProfileBook(), []
+    ReportWatch(book, ["others"], bench.around, tasks).start()
+    assert tasks == []
+    book.replace(BOOK)
+    book.replace(BOOK)
+    (task,) = tasks
+    assert task.get_name() == "device-reports"
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
