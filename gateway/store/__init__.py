@@ -40,7 +40,13 @@ from gateway.store.groups.work import GiveBack, Grant, Leased, Settlement, WorkW
 from gateway.store.ledger import LEDGER_TABLE, LedgerNote, decode_note, encode_note
 from gateway.store.links.host import StoreHost, read_told, tell
 from gateway.store.links.link import Link
-from gateway.store.opening import open_linked, open_reader, open_store, read_reference
+from gateway.store.opening import (
+    load_engine,
+    open_linked,
+    open_reader,
+    open_store,
+    read_reference,
+)
 from gateway.store.options import StoreOptions
 from gateway.store.partitioner import partition_of
 from gateway.store.places import Place, offsets_at, parse_place
@@ -180,6 +186,7 @@ __all__ = [
     "holder_removal",
     "lags_of",
     "letter_run",
+    "load_engine",
     "offsets_at",
     "open_in_turn",
     "open_linked",

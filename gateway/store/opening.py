@@ -5,6 +5,7 @@ The engine is imported when it is first opened, so that importing this package s
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,11 @@ async def open_store(options: StoreOptions, clock: Clock) -> StreamStore:
     from gateway.store.sqlite.store import SqliteStore
 
     return await SqliteStore.start(options, clock)
+
+
+def load_engine() -> None:
+    """Import what `open_store` will need, for who has to wait for something else anyway."""
+    import_module("gateway.store.sqlite.store")
 
 
 def read_reference(path: Path, table: str, rows_max: int) -> list[dict[str, Any]]:

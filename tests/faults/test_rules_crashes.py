@@ -27,7 +27,7 @@ from tests.harness.waiting import until, wait_for
 SEED = 20_260_104
 RULES = Path(__file__).with_name("rules.yaml")
 KILLS = int(os.environ.get("PENSTOCK_KILLS", "8"))
-GATEWAY_KILLS = max(4, KILLS // 4)
+GATEWAY_KILLS = max(3, KILLS // 4)
 EVENTS_A_LIFE = 1_000
 GATEWAY_EVENTS = 8_000
 DEVICES = 5

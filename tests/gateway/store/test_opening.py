@@ -28,3 +28,16 @@ def test_importing_the_package_imports_no_engine():
     code = "import sys, gateway.store; print([m for m in sys.modules if 'sqlite' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+LOADED = """
+import sys
+from gateway.store import load_engine
+assert "gateway.store.sqlite.store" not in sys.modules
+load_engine()
+assert "gateway.store.sqlite.store" in sys.modules
+"""
+
+
+def test_the_engine_can_be_imported_ahead_of_its_use():
+    subprocess.run([sys.executable, "-c", LOADED], check=True)
