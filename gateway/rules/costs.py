@@ -53,11 +53,14 @@ class StateCost(NamedTuple):
     sample_bytes: int
     samples_max: int
     samples_at_1_hz: int
+    samples_total_max: int = 0
 
     @property
     def bytes_max(self) -> int:
-        """The bound: every key in use, every window full."""
-        return self.keys_max * (self.key_bytes + self.sample_bytes * self.samples_max)
+        """The bound: every key in use, and as many samples as all their windows may hold."""
+        # Each window may hold one sample, however many the others do.
+        samples = min(self.keys_max * self.samples_max, self.samples_total_max + self.keys_max)
+        return self.keys_max * self.key_bytes + self.sample_bytes * samples
 
     @property
     def key_bytes_at_1_hz(self) -> int:
@@ -87,7 +90,12 @@ def cost_of(rule: RuleSpec) -> StateCost:
         samples_at_1_hz = rule.window.count or _seconds(rule.window)
     keys_max = rule.state.max_keys if rule.key else 1
     return StateCost(
-        keys_max, key_bytes, sample_bytes, samples_max, min(samples_at_1_hz, samples_max)
+        keys_max,
+        key_bytes,
+        sample_bytes,
+        samples_max,
+        min(samples_at_1_hz, samples_max),
+        rule.state.max_samples_total,
     )
 
 

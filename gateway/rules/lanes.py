@@ -324,6 +324,7 @@ class Lane:
         before = timeline.tracks[plan.index] or self.begin(timeline, plan)
         track = self.begin(timeline, plan)
         track.condition.unpack_alarm(before.condition.pack())
+        before.let_go()
         track.due_ms = track.condition.due_ms
         track.is_dirty = True
         if track.pages is not NO_PAGES:
@@ -386,6 +387,7 @@ class Lane:
         for track in timeline.tracks:
             if track is not None:
                 track.abandon(timeline.watermark_ms, self.outbox)
+                track.let_go()
                 track.plan.n_floor = max(track.plan.n_floor, track.condition.n)
         for plan in self.plans:
             plan.counters.forgotten_keys += 1

@@ -111,7 +111,12 @@ class RulePlan:
         self.clear = condition.clear.evaluate if condition.clear is not None else None
         self.levels = tuple(level.when.evaluate for level in alarm.levels) if alarm else ()
         self.window = (
-            WindowPlan(spec.window, spec.aggregates, spec.state.max_samples)
+            WindowPlan(
+                spec.window,
+                spec.aggregates,
+                spec.state.max_samples,
+                spec.state.max_samples_total,
+            )
             if spec.window is not None
             else None
         )

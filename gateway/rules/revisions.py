@@ -111,6 +111,7 @@ class RevisingWindow:
     def unpack(self, packed: Packed) -> None:
         self.due_ms, revisions, (self.taken, _, times, columns) = packed
         self.revisions = {end_ms: count for end_ms, count in revisions}  # noqa: C416 - pairs are lists
+        self.plan.held += len(times) - len(self.times)
         self.times = deque(times)
         self.columns = [deque(column) for column in columns]
 
@@ -126,9 +127,13 @@ class RevisingWindow:
         for column, value in zip(self.columns, accepted, strict=True):
             column.append(value)
         self.taken += 1
-        if len(self.times) > self.plan.samples_max:
+        plan = self.plan
+        plan.held += 1
+        if len(self.times) > plan.samples_max or (
+            plan.held > plan.held_max and len(self.times) > 1
+        ):
             self._drop()
-            self.plan.cut_samples += 1
+            plan.cut_samples += 1
         return True
 
     def _samples(self, end_ms: int) -> Iterator[tuple[int, tuple[Value, ...]]]:
@@ -153,7 +158,12 @@ class RevisingWindow:
         while self.times and self.times[0] < start_ms:
             self._drop()
 
+    def let_go(self) -> None:
+        """Count its samples as held no more: its key is forgotten."""
+        self.plan.held -= len(self.times)
+
     def _drop(self) -> None:
+        self.plan.held -= 1
         self.times.popleft()
         for column in self.columns:
             column.popleft()

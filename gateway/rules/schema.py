@@ -154,6 +154,7 @@ def _state() -> JsonSchema:
             "max_keys": _whole(1),
             "max_partials": _whole(1),
             "max_samples": _whole(1),
+            "max_samples_total": _whole(1),
         }
     )
 

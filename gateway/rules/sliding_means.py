@@ -20,6 +20,8 @@ class MeanPlan(Protocol):
     """What a window needs to know of its plan, and where it counts what it had to leave out."""
 
     cut_samples: int
+    held: int
+    held_max: int
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -63,19 +65,21 @@ class SlidingMean:
         self.back_total = 0.0
         self.due_ms = NEVER
 
-    def add(
+    def add(  # noqa: PLR0915 - the hot path, where each call counts
         self, time_ms: int, values: Sequence[Value], results: MutableMapping[str, object]
     ) -> bool:
         """Take in a value; the mean is written for a look in any case."""
-        times, head = self.times, self.head
+        plan, times, head = self.plan, self.times, self.head
         if time_ms >= self.due_ms - 1:
             # The same as `_evict`, without the call: in most windows each sample drives one out.
             front, until_ms = self.front, time_ms - self.size_ms
+            held = len(times) - head
             while head < len(times) and times[head] <= until_ms:
                 if not front:
                     front, head = self._turn_over(head)
                 front.pop()
                 head += 1
+            plan.held -= held - len(times) + head
             self.head = head
         (value,) = values
         kind = type(value)
@@ -84,10 +88,11 @@ class SlidingMean:
             self.values.append(value)
             self.back_total += value
             self.taken += 1
+            plan.held += 1
         count = len(times) - head
-        if count > self.plan.samples_max:
+        if count > plan.samples_max or (plan.held > plan.held_max and count > 1):
             head, count = self._drop(), count - 1
-            self.plan.cut_samples += 1
+            plan.cut_samples += 1
         # The same as `_write`, without the call.
         self.due_ms = times[head] + self.size_ms + 1 if count else NEVER
         if count >= self.needed:
@@ -114,12 +119,17 @@ class SlidingMean:
     def unpack(self, packed: list[Value]) -> None:
         """Become what `pack` was called on."""
         self.taken, (mark,), times, (values,) = packed[0]
+        self.plan.held += len(times) - len(self.times) + self.head
         self.times, self.values, self.head = array("q", times), array("d", values), 0
         self.front = array("d", accumulate(reversed(self.values[:mark])))
         self.back_total = 0.0
         for value in self.values[mark:]:
             self.back_total += value
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
+
+    def let_go(self) -> None:
+        """Count its samples as held no more: its key is forgotten."""
+        self.plan.held -= len(self.times) - self.head
 
     def _write(self, results: MutableMapping[str, object]) -> None:
         head, times = self.head, self.times
@@ -142,6 +152,7 @@ class SlidingMean:
         if not front:
             front, head = self._turn_over(head)
         front.pop()
+        self.plan.held -= 1
         self.head = head + 1
         return self.head
 

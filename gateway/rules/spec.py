@@ -147,6 +147,7 @@ class StateSpec:
     max_keys: int = 10_000
     max_partials: int = 64
     max_samples: int = 10_000  # in one window of one key; a count window has its own bound
+    max_samples_total: int = 2_000_000  # in the windows of all keys together
 
 
 @dataclass(frozen=True, slots=True)

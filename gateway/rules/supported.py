@@ -36,6 +36,7 @@ SUPPORTED: frozenset[str] = frozenset(
         "state.ttl",
         "state.max_keys",
         "state.max_samples",
+        "state.max_samples_total",
         "window.sliding",
         "window.tumbling",
         "window.hopping",

@@ -157,6 +157,9 @@ class Track:
         if change is not None:
             outbox.announce(self.plan, self.text, change, self.remembered(time_ms, outbox))
 
+    def let_go(self) -> None:
+        """Count nothing of it as held any more."""
+
     def _is_repeated(self, duplicates: Duplicates, event: Event, scope: ScopeMap) -> bool:
         if self.memories[-1] is None:
             self.memories[-1] = {}
@@ -356,6 +359,11 @@ class ConditionTrack(Track):
 
     def correct(self, moment_ms: int, scope: ScopeMap, outbox: Outbox) -> None:
         """Take in a result that has changed. Nothing here: alarms only look ahead."""
+
+    def let_go(self) -> None:
+        """Count nothing of it as held any more."""
+        if self.window is not None:
+            self.window.let_go()
 
     def pack_own(self) -> tuple[Value, Samples | None]:
         """The state of its window, and apart from it the samples."""

@@ -40,10 +40,12 @@ class MovingContents:
     def __init__(self, plan: WindowPlan) -> None:
         self.plan = plan
         self.taken = 0  # how many samples there ever were: their numbers on the pages
+        self.times: deque[int] = deque()
         self.clear()
 
     def clear(self) -> None:
-        self.times: deque[int] = deque()
+        self.plan.held -= len(self.times)
+        self.times = deque()
         self.columns: list[deque[Value]] = [deque() for _ in self.plan.specs]
         self.folds: list[Fold] = [build_fold(spec) for spec in self.plan.specs]
 
@@ -63,13 +65,19 @@ class MovingContents:
                 self.folds[index].push(time_ms, known)
         self.times.append(time_ms)
         self.taken += 1
-        if len(self.times) > self.plan.samples_max:
+        plan = self.plan
+        plan.held += 1
+        if len(self.times) > plan.samples_max:
             self.drop()
-            self.plan.cut_samples += self.plan.spec.kind != "count"
+            plan.cut_samples += plan.spec.kind != "count"
+        elif plan.held > plan.held_max and len(self.times) > 1:
+            self.drop()
+            plan.cut_samples += 1
         return True
 
     def drop(self) -> None:
         """Let the oldest sample go."""
+        self.plan.held -= 1
         self.times.popleft()
         for column, fold in zip(self.columns, self.folds, strict=True):
             value = column.popleft()
@@ -93,6 +101,7 @@ class MovingContents:
 
     def unpack(self, packed: Packed) -> None:
         self.taken, marks, times, columns = packed
+        self.plan.held += len(times) - len(self.times)
         self.times = deque(times)
         self.columns = [deque(column) for column in columns]
         for fold, column, mark in zip(self.folds, columns, marks, strict=True):

@@ -26,6 +26,7 @@ from gateway.rules.window_contents import (
 )
 
 SAMPLES_MAX = 10_000
+HELD_MAX = 2_000_000
 ALIGNED = frozenset({"tumbling", "hopping"})
 NO_EDGES = EvenEdges(WindowSpec("tumbling", size_ms=1))
 # These have a value where there is nothing: none.
@@ -41,6 +42,8 @@ class WindowPlan:
         "build",
         "cut_samples",
         "edges",
+        "held",
+        "held_max",
         "names",
         "needs",
         "samples_max",
@@ -53,11 +56,15 @@ class WindowPlan:
         spec: WindowSpec,
         aggregates: Sequence[AggregateSpec],
         samples_max: int = SAMPLES_MAX,
+        held_max: int = HELD_MAX,
     ) -> None:
         self.spec = spec
         self.samples_max = max(samples_max, spec.count)
         self.cut_samples = 0
         """How many samples have left a window early, because there was no room for them."""
+        self.held = 0
+        """How many samples the windows of all keys hold."""
+        self.held_max = held_max
         self.specs = tuple(aggregates)
         self.names = tuple(aggregate.name for aggregate in aggregates)
         self.accepts = tuple(accepts(aggregate.function) for aggregate in aggregates)
@@ -93,6 +100,10 @@ class Window(Protocol):
         """Do what is due: write the results of that moment, and return the moment."""
         ...
 
+    def let_go(self) -> None:
+        """Count its samples as held no more: its key is forgotten."""
+        ...
+
     @property
     def keeps_samples(self) -> bool:
         """Whether the last item of what it packs are its samples: taken, marks, times, columns."""
@@ -111,10 +122,21 @@ def _contents(plan: WindowPlan) -> Contents:
     return GrowingContents(plan) if plan.are_mergeable else MovingContents(plan)
 
 
-class SlidingWindow:
+class SampledWindow:
+    """What windows have in common that keep contents."""
+
+    __slots__ = ()
+    contents: Contents
+
+    def let_go(self) -> None:
+        self.contents.clear()
+
+
+class SlidingWindow(SampledWindow):
     """`(t - size, t]`, looked at with each sample and whenever one leaves."""
 
     __slots__ = ("contents", "due_ms", "size_ms")
+    contents: MovingContents
     lag_ms = 1
     keeps_samples = True
 
@@ -164,13 +186,15 @@ class LeanSlidingWindow(SlidingWindow):
         while times and times[0] <= horizon_ms:
             times.popleft()
             fold.pop(column.popleft())
+            plan.held -= 1
         value = values[0]
         if plan.accepts[0](value):
             times.append(time_ms)
             column.append(value)
             fold.push(time_ms, value)
             contents.taken += 1
-            if len(times) > plan.samples_max:
+            plan.held += 1
+            if len(times) > plan.samples_max or (plan.held > plan.held_max and len(times) > 1):
                 contents.drop()
                 plan.cut_samples += 1
         self.due_ms = times[0] + self.size_ms + 1 if times else NEVER
@@ -187,7 +211,7 @@ def _sliding(plan: WindowPlan) -> Window:
     return LeanSlidingWindow(plan)
 
 
-class TumblingWindow:
+class TumblingWindow(SampledWindow):
     """`[start, end)`, as its edges lie; one look at its end, none at an empty one."""
 
     __slots__ = ("contents", "due_ms", "edges")
@@ -222,10 +246,11 @@ class TumblingWindow:
         self.contents.unpack(packed[1])
 
 
-class HoppingWindow:
+class HoppingWindow(SampledWindow):
     """`[start, start + size)` from every hop on; one look at the end of each that isn't empty."""
 
     __slots__ = ("contents", "due_ms", "edges")
+    contents: MovingContents
     lag_ms = 0
     keeps_samples = True
 
@@ -260,7 +285,7 @@ class HoppingWindow:
         self.contents.unpack(packed[1])
 
 
-class SessionWindow:
+class SessionWindow(SampledWindow):
     """Samples with less than a gap between them, at most `max` long; one look when it is over.
 
     Time-weighted aggregates end at its last sample: the gap is no part of it.
@@ -303,10 +328,11 @@ class SessionWindow:
         self.contents.unpack(packed[3])
 
 
-class CountWindow:
+class CountWindow(SampledWindow):
     """The last `count` samples, looked at with every `every_count`-th of them."""
 
     __slots__ = ("contents", "due_ms", "every_count", "samples_max", "since_look")
+    contents: MovingContents
     lag_ms = 0
     keeps_samples = True
 

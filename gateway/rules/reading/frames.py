@@ -28,6 +28,7 @@ from gateway.rules.values import Kind
 KEYS_LIMIT: Final = 10_000_000
 PARTIALS_LIMIT: Final = 100_000
 SAMPLES_LIMIT: Final = 1_000_000
+TOTAL_LIMIT: Final = 1_000_000_000
 COUNT_MAX: Final = 100_000
 SPAN_MS_MAX: Final = 366 * 86_400_000
 DAY_MS: Final = 86_400_000
@@ -72,13 +73,14 @@ def read_state(reader: Reader, section: Section | None, base: StateSpec) -> Stat
     """The `state` block; what it doesn't say is as in `base`."""
     if section is None:
         return base
-    names = ("ttl", "max_keys", "max_partials", "max_samples")
+    names = ("ttl", "max_keys", "max_partials", "max_samples", "max_samples_total")
     reader.uses_written(section, {key: f"state.{key}" for key in names})
     spec = StateSpec(
         section.duration_ms("ttl", base.ttl_ms, least=1),
         section.integer("max_keys", base.max_keys, least=1, most=KEYS_LIMIT),
         section.integer("max_partials", base.max_partials, least=1, most=PARTIALS_LIMIT),
         section.integer("max_samples", base.max_samples, least=1, most=SAMPLES_LIMIT),
+        section.integer("max_samples_total", base.max_samples_total, least=1, most=TOTAL_LIMIT),
     )
     section.finish()
     return spec

@@ -8,7 +8,7 @@ from gateway.rules.costs import cost_of
 from gateway.rules.spec import StateSpec
 from gateway.rules.windows import SAMPLES_MAX
 from tests.harness.rule_files import load_one
-from tests.harness.rule_runs import Tape
+from tests.harness.rule_runs import Tape, rules_of
 
 
 def test_the_bound_on_samples_is_what_the_rule_says():
@@ -32,6 +32,63 @@ def test_a_window_that_is_full_lets_its_oldest_sample_go_and_counts_it(aggregate
     for number in range(5):
         engine.feed(tape.event({"x": number}, topic="t", arrival=number + 1))
     assert engine.counters["a"].cut_samples == 2
+
+
+@pytest.mark.parametrize(
+    ("window", "aggregates"),
+    [
+        ("{sliding: 1h}", "x: avg(payload.x)"),
+        ("{sliding: 1h}", "x: sum(payload.x)"),
+        ("{sliding: 1h}", "x: sum(payload.x), y: max(payload.x)"),
+        ("{hopping: 1h, every: 1m}", "x: sum(payload.x)"),
+        ("{tumbling: 1h, allowed_lateness: 1s}", "x: sum(payload.x)"),
+        ("{count: 50}", "x: sum(payload.x)"),
+    ],
+)
+def test_the_windows_of_all_keys_hold_no_more_together_than_the_rule_says(window, aggregates):
+    (rule,) = rules_of(
+        "- {id: a, from: t, key: device, state: {max_keys: 4, max_samples_total: 20}, "
+        f"window: {window}, aggregate: {{{aggregates}}}, when: x > 100000}}"
+    )
+    engine, tape = Engine([rule]), Tape()
+    for number in range(100):
+        place = 4 if number > 80 and number % 4 == 0 else number % 4
+        engine.feed(tape.event({"x": number}, topic="t", device=f"d{place}", arrival=number))
+    (plan,) = engine.lanes[0].plans
+    windows = [line.tracks[0].window for line in engine.lanes[0].timelines.values()]
+    held = [len(samples_of(window)) for window in windows]
+    assert sum(held) == plan.window.held <= 20
+    assert len(held) == 4
+    assert min(held) >= 1
+    assert engine.counters["a"].forgotten_keys == 1
+    assert engine.counters["a"].cut_samples > 0
+
+
+def samples_of(window):
+    """The samples of a window, as it would be saved."""
+    *_, (_, _, times, _) = window.pack()
+    return times
+
+
+def test_what_a_restored_window_holds_counts_too():
+    (rule,) = rules_of(
+        "- {id: a, from: t, key: device, window: {sliding: 5ms}, "
+        "aggregate: {x: avg(payload.x)}, when: x > 100000}"
+    )
+    engine, tape = Engine([rule]), Tape()
+    for number in range(100):
+        engine.feed(tape.event({"x": number}, topic="t", device=f"d{number % 3}", arrival=number))
+    again = Engine([rule])
+    again.restore(sorted((name, value) for name, value in engine.snapshot() if value is not None))
+    counts = [one.lanes[0].plans[0].window.held for one in (engine, again)]
+    assert counts == [6, 6]
+
+
+def test_the_bound_of_a_sliding_window_is_that_of_all_its_samples():
+    rule = "- {id: a, from: t, window: {sliding: 1h}, aggregate: {x: avg(payload.x)}, when: x > 1}"
+    cost = cost_of(load_one(rule))
+    assert cost.bytes_max < 1 << 30
+    assert cost.bytes_max > cost.keys_max * cost.key_bytes + 2_000_000 * cost.sample_bytes
 
 
 def test_a_sliding_window_pays_for_its_samples_and_a_growing_one_does_not():
