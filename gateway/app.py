@@ -14,22 +14,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.clock import Clock, SystemClock
-from gateway.config import DEVICE_STREAMS, GatewayConfig, check_handlers, claim_limits
+from gateway.config import (
+    TICKS,
+    GatewayConfig,
+    all_specs,
+    check_handlers,
+    claim_limits,
+    rule_streams,
+    stream_routes,
+)
 from gateway.devices import (
-    COMMANDS_STREAM,
     DEVICES_TABLE,
     SERVICE_TEMPLATES,
-    TWINS_STREAM,
     DeviceTopics,
     ProfileBook,
     is_sealed,
     load_profiles,
 )
 from gateway.errors import GroupRefused, PenstockError, StoreUnavailable, UnknownStream
-from gateway.routing import Router, StreamRoute
+from gateway.routing import Router
 from gateway.server import (
-    AUDIT_SPEC,
-    PRESENCE_STREAM,
     RETAINED_HOLDER,
     DeviceUsage,
     MqttServer,
@@ -44,6 +48,7 @@ from gateway.store import (
     StreamStore,
     WorkWish,
     begin_at_end,
+    load_engine,
     open_in_turn,
     partition_of,
 )
@@ -61,11 +66,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-ALERTS = StreamSpec("alerts", partitions=1)
-ALARMS = StreamSpec("alarms", partitions=1)
-DEAD_LETTERS = StreamSpec("dead-letters", partitions=1)
-TICKS = StreamSpec("ticks", partitions=1)
-PRESENCE = StreamSpec(PRESENCE_STREAM, partitions=1)
 RULES_GROUP = "rules"
 
 
@@ -111,16 +111,7 @@ class Gateway:
         """
         await self._load_rules()
         store = self._store = await open_in_turn(self._config.store_options(), self._clock)
-        specs = [stream.spec for stream in self._config.streams] + [
-            ALERTS,
-            ALARMS,
-            DEAD_LETTERS,
-            TICKS,
-            AUDIT_SPEC,
-            PRESENCE,
-            *(stream.spec for stream in DEVICE_STREAMS),
-            *self._derived_specs(),
-        ]
+        specs = [*all_specs(self._config), *self._derived_specs()]
         for spec in specs:
             await store.ensure(spec)
         await self._choose_rules_start(store)
@@ -153,7 +144,8 @@ class Gateway:
         rules = self._rules = rules_at_work(
             self._rules_job(), self._clock, config.rules_place, read
         )
-        self._emitted_streams = (await rules.open()).emitted_streams
+        outline, _ = await asyncio.gather(rules.open(), asyncio.to_thread(load_engine))
+        self._emitted_streams = outline.emitted_streams
         check_handlers(config.handlers, {spec.name for spec in read} | {*self._emitted_streams})
 
     def _rules_job(self) -> RulesJob:
@@ -166,11 +158,11 @@ class Gateway:
             rules_path=str(config.rules_path),
             profiles_path=None if config.profiles_path is None else str(config.profiles_path),
             reload_ms=config.rules_reload_ms,
-            streams=tuple(self._rule_streams()),
+            streams=tuple(rule_streams(self._config)),
             client_streams=tuple(stream.spec.name for stream in config.streams),
             routes=tuple(
                 RouteRow(stream, tuple(filters), partitions)
-                for stream, filters, partitions in self._routes()
+                for stream, filters, partitions in stream_routes(self._config)
             ),
             device_topics=tuple(self._device_topics(self._profiles)),
             derived=config.derived.default,
@@ -180,7 +172,7 @@ class Gateway:
     async def _choose_rules_start(self, store: StreamStore) -> None:
         """See that rules which have never run begin with what comes, unless all is wanted."""
         if self._rules is not None and self._config.rules_start == "latest":
-            await begin_at_end(store, RULES_GROUP, [*self._rule_streams(), TICKS.name])
+            await begin_at_end(store, RULES_GROUP, [*rule_streams(self._config), TICKS.name])
 
     async def _choose_handlers_start(self, desk: GroupDesk) -> None:
         """See that handlers which have never run begin before what comes."""
@@ -193,14 +185,6 @@ class Gateway:
     def _derived_specs(self) -> list[StreamSpec]:
         """The streams that the rules emit."""
         return [self._config.derived.spec_of(name) for name in self._emitted_streams]
-
-    def _rule_streams(self) -> list[str]:
-        return [stream.spec.name for stream in self._config.streams] + [
-            ALARMS.name,
-            PRESENCE.name,
-            TWINS_STREAM,
-            COMMANDS_STREAM,
-        ]
 
     async def _start_loops(self, store: StreamStore, router: Router, desk: GroupDesk) -> None:
         """Start what works on the log, when clients can already connect.
@@ -358,30 +342,13 @@ class Gateway:
         if self._profile_files is not None:
             self._profile_files.touch()
 
-    def _routes(self) -> list[StreamRoute]:
-        """Where topics are stored: alerts first, so that a catch-all stream does not take them."""
-        return [
-            StreamRoute(ALERTS.name, ("alerts/#",), ALERTS.partitions),
-            StreamRoute(ALARMS.name, ("alarms/#",), ALARMS.partitions),
-            StreamRoute(PRESENCE.name, ("presence/#",), PRESENCE.partitions),
-            StreamRoute(AUDIT_SPEC.name, ("audit/#",), AUDIT_SPEC.partitions),
-            *(
-                StreamRoute(one.spec.name, one.topic_filters, one.spec.partitions)
-                for one in DEVICE_STREAMS
-            ),
-            *(
-                StreamRoute(stream.spec.name, stream.topic_filters, stream.spec.partitions)
-                for stream in self._config.streams
-            ),
-        ]
-
     def _device_topics(self, profiles: ProfileBook) -> list[str]:
         """The templates that tell the device of a topic, in their order."""
         return [*SERVICE_TEMPLATES, *profiles.templates, *self._config.device_topics]
 
     def _router(self) -> Router:
         return Router(
-            self._routes(),
+            stream_routes(self._config),
             DeviceTopics(self._device_topics(self._profiles)).device_of,
             partition_of,
             topic_levels_max=self._config.server.session.topic_levels_max,
