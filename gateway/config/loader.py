@@ -91,6 +91,7 @@ class GatewayConfig:
     tail_bytes_max: int = STORE_DEFAULT.tail_bytes_max
     memory_ms: int = STORE_DEFAULT.memory_ms
     memory_bytes_max: int = STORE_DEFAULT.memory_bytes_max
+    wal_bytes_max: int = STORE_DEFAULT.wal_bytes_max
 
     def store_options(self) -> StoreOptions:
         """The store's own options."""
@@ -104,6 +105,7 @@ class GatewayConfig:
             tail_bytes_max=self.tail_bytes_max,
             memory_ms=self.memory_ms,
             memory_bytes_max=self.memory_bytes_max,
+            wal_bytes_max=self.wal_bytes_max,
             queued_bytes_max=max(STORE_DEFAULT.queued_bytes_max, waiting_bytes_max),
         )
 

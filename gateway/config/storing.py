@@ -26,7 +26,9 @@ KEYS = (
     "scrub",
     "memory_window",
     "memory_size",
+    "wal_size",
 )
+WAL_BYTES_LEAST = 128 << 20
 
 
 def read_store(top: Section) -> dict[str, Any]:
@@ -53,12 +55,14 @@ def read_store(top: Section) -> dict[str, Any]:
 
 
 def _memory(section: Section) -> dict[str, Any]:
-    """How long, and how much, streams of durability `memory` hold before it is written."""
+    """How much may be gathered: in memory by streams that are kept there, and in the WAL."""
     found: dict[str, Any] = {}
     if "memory_window" in section:
         found["memory_ms"] = section.duration_ms("memory_window", least=MEMORY_MS_LEAST)
     if "memory_size" in section:
         found["memory_bytes_max"] = section.size_bytes("memory_size", least=MEMORY_BYTES_LEAST)
+    if "wal_size" in section:
+        found["wal_bytes_max"] = section.size_bytes("wal_size", least=WAL_BYTES_LEAST)
     return found
 
 

@@ -20,7 +20,8 @@ class StoreOptions:
     Beyond `queued_bytes_max` waiting for their commit, appends are refused. `reserve_bytes` of the
     disk are kept free for control data, for the day when it is full; 0 keeps nothing free. What
     streams of durability `memory` take is written out after `memory_ms`, or when it is more than
-    `memory_bytes_max`.
+    `memory_bytes_max`. While a foreign reader lets the WAL grow beyond `wal_bytes_max`, records are
+    refused.
     """
 
     data_dir: Path
@@ -32,6 +33,7 @@ class StoreOptions:
     reserve_bytes: int = 0
     memory_bytes_max: int = 16 * MIB
     memory_ms: int = 60_000
+    wal_bytes_max: int = 1024 * MIB
 
     def pacing(self) -> PacingOptions:
         """When commits are made."""

@@ -60,6 +60,7 @@ from gateway.store.sqlite.reservations import load_reservations, skip_lost
 from gateway.store.sqlite.reserve import DiskReserve, free_bytes
 from gateway.store.sqlite.rows import BatchRow, insert_sql
 from gateway.store.sqlite.unwritten import Unwritten, write_out
+from gateway.store.sqlite.wal_limit import WalLimit
 
 INLINE_BYTES_MAX = 32 << 10
 REOPEN_PAUSE_MIN_S = 0.05
@@ -72,14 +73,10 @@ StoreErrorT = TypeVar("StoreErrorT", bound=StoreError)
 UNENCODABLE = (TypeError, ValueError, OverflowError)
 
 
-async def mend_nothing(damage: StoreDamaged) -> None:
-    """Leave a broken database as it is."""
-
-
 class Committer:
     """Owns the writing connection, the catalog, and the window of recent commits."""
 
-    def __init__(self, path: Path, options: StoreOptions, mend: Mend = mend_nothing) -> None:
+    def __init__(self, path: Path, options: StoreOptions, mend: Mend) -> None:
         self.catalog = Catalog()
         self.recent = Recent(options.tail_bytes_max, last_commit_no=0)
         self.queued_bytes = 0
@@ -95,6 +92,8 @@ class Committer:
         self._pacing = Pacing(options.pacing(), self._now_ms())
         self._reserve = DiskReserve(path.parent, options.reserve_bytes)
         self._is_full = False
+        self._no_room = f"no room for {path}; free some space, nothing was lost"
+        self._wal = WalLimit(path, options.wal_bytes_max)
         self._room_sought_s = float("-inf")
         self._queue_changed = asyncio.Event()
         self._linger_over = asyncio.Event()
@@ -172,7 +171,7 @@ class Committer:
     @property
     def is_full(self) -> bool:
         """Whether records are refused because there is no room for them."""
-        return self._is_full
+        return self._is_full or self._wal.is_exceeded
 
     def _pace(self, runs: Sequence[Run], size_bytes: int, *, is_urgent: bool) -> None:
         if is_urgent:
@@ -182,9 +181,9 @@ class Committer:
             self._linger_over.set()
 
     def _refusal(self, runs: Sequence[Run]) -> StoreUnavailable | None:
-        if self._is_full and runs and self._failure is None and not self._closing.is_set():
+        if runs and self.is_full and self._failure is None and not self._closing.is_set():
             self._queue_changed.set()
-            return StoreFull(f"no room for {self._path}; free some space, nothing was lost")
+            return StoreFull(self._no_room if self._is_full else self._wal.refusal)
         if self._closing.is_set():
             return StoreUnavailable(f"{self._path} is closed")
         if self.queued_bytes > self._options.queued_bytes_max:
@@ -216,6 +215,7 @@ class Committer:
         try:
             if self._underway:
                 await self._commit(self._underway)
+                self._wal.look()
             if self.unwritten.due_ms() <= self._now_ms():
                 await self._write_out()
         except sqlite3.Error as error:
@@ -257,9 +257,11 @@ class Committer:
     async def _seek_room(self) -> None:
         """See now and then whether what a full disk had taken away is back."""
         now_s = self._now_ms() / 1000
-        if now_s < self._room_sought_s + ROOM_PAUSE_S or not self._options.reserve_bytes:
+        if now_s < self._room_sought_s + ROOM_PAUSE_S:
             return
         self._room_sought_s = now_s
+        if self._connection is not None:
+            await self._wal.seek_end(self._connection)
         if self._reserve.take():
             self._is_full = False
         elif self._is_full and self._connection is not None:

@@ -43,8 +43,10 @@ def test_everything_reaches_its_part(load):
 
 
 def test_what_memory_streams_hold_is_bounded_by_time_and_size(load):
-    options = load("store: {memory_window: 10m, memory_size: 1MiB}").store_options()
+    text = "store: {memory_window: 10m, memory_size: 1MiB, wal_size: 256MiB}"
+    options = load(text).store_options()
     assert (options.memory_ms, options.memory_bytes_max) == (600_000, MIB)
+    assert options.wal_bytes_max == 256 * MIB
 
 
 def test_a_pass_of_scrubbing_takes_a_week_unless_told_otherwise(load):
@@ -59,6 +61,7 @@ def test_a_pass_of_scrubbing_takes_a_week_unless_told_otherwise(load):
         ("store: {scrub: 1s}", "'scrub'"),
         ("store: {memory_window: 10ms}", "'memory_window'"),
         ("store: {memory_size: 1KiB}", "'memory_size'"),
+        ("store: {wal_size: 1MiB}", "'wal_size'"),
         ("store: {linger: soon}", "'soon' is not a duration"),
         ("store: {linger: [auto]}", "is not a duration"),
         ("store: {linger: 1h}", "at most 10000 ms"),
