@@ -12,6 +12,7 @@ from tests.harness.raw_client import connected
 from tests.harness.service_desk import run
 from tests.harness.waiting import wait_for
 
+PATIENCE_S = 60.0
 RULES = """\
 version: 1
 rules:
@@ -67,12 +68,12 @@ def test_a_rule_reads_what_was_true_and_a_replay_says_the_same(tmp_path):
         publish(gateway, 95)
         want(gateway, {"limit": 90})
         run(gateway.data, "add", "pump-7", "--tag", "site=north")
-        wait_for(lambda: "tags" in parts(gateway), "the tags")
+        wait_for(lambda: "tags" in parts(gateway), "the tags", seconds=PATIENCE_S)
         publish(gateway, 95)
-        wait_for(lambda: len(alerts(gateway)) == 1, "the alarm")
+        wait_for(lambda: len(alerts(gateway)) == 1, "the alarm", seconds=PATIENCE_S)
         want(gateway, {"limit": 99})
         publish(gateway, 95)
-        wait_for(lambda: len(alerts(gateway)) == 2, "the end of the alarm")
+        wait_for(lambda: len(alerts(gateway)) == 2, "its end", seconds=PATIENCE_S)
         assert gateway.terminate() == 0
         raised, cleared = alerts(gateway)
     assert (raised["event"], raised["message"]) == ("raised", "pump-7 in north is above 90")
