@@ -101,6 +101,21 @@ def stuck(values, spec):
     return runs[-1][1] / longest if len(numbers) > spec.warmup else None
 
 
+def contextual(values, spec):
+    """Level shift of what is left of each value without the mean of its hour of the day."""
+    left = []
+    for place, (now_ms, value) in enumerate(values):
+        before = values[max(0, place - spec.history) : place]
+        alike = [
+            x for then_ms, x in before if then_ms // 3_600_000 % 24 == now_ms // 3_600_000 % 24
+        ]
+        is_over = now_ms >= values[0][0] + 86_400_000
+        left.append(value - math.fsum(alike) / len(alike) if alike and is_over else None)
+    if left[-1] is None:
+        return None
+    return level_shift([(0, one) for one in left if one is not None], spec)
+
+
 TWINS = {
     "zscore": zscore,
     "spike": spike,
@@ -108,4 +123,5 @@ TWINS = {
     "rate": rate,
     "change_point": change_point,
     "stuck": stuck,
+    "contextual": contextual,
 }

@@ -90,6 +90,10 @@ class Moments:
         self.taken += 1
         self._add(value, self.count - len(self.front_means))
 
+    def drop(self) -> None:
+        """Let the oldest number go."""
+        self._pop()
+
     def normal(self) -> Normal:
         front = len(self.front_means)
         back = self.count - front

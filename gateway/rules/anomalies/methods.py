@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.rules.anomalies.change_point import ChangePoint
+from gateway.rules.anomalies.contextual import Contextual
 from gateway.rules.anomalies.level_shift import LevelShift
 from gateway.rules.anomalies.rate import RateOfChange
 from gateway.rules.anomalies.scores import Method
@@ -20,4 +21,5 @@ METHODS: dict[str, Callable[[AnomalySpec], Method]] = {
     "change_point": ChangePoint,
     "rate": RateOfChange,
     "stuck": Stuck,
+    "contextual": Contextual,
 }
