@@ -184,7 +184,7 @@ async def learn_devices(
 ) -> None:
     """Tell rules that read twins what held where their replay begins."""
     slot = TWINS_STREAM, 0
-    if not rules.reads_devices or slot not in stretch.starts:
+    if not rules.reads_devices or engine.facts.is_known or slot not in stretch.starts:
         return
     # The loops over the log are slow to import, and seldom wanted.
     from gateway.pipeline import facts_at

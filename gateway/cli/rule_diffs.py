@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import orjson
 
 from gateway.cli.derived_causes import event_behind
-from gateway.cli.replay import Stretch, Wish, find_stretch, read
+from gateway.cli.replay import Stretch, Wish, find_stretch, learn_devices, read
 from gateway.clock import SystemClock
 from gateway.rules import (
     ALERTS_STREAM,
@@ -94,11 +94,11 @@ async def find_difference(reader: StreamReader, asked: DiffWish) -> Findings:
     stretch = await find_stretch(reader, asked.wish)
     others: Counter[str] = Counter()
     new, old = Episodes(), Episodes()
-    runs = [(_looped(asked.new), new)]
+    runs = [(await _looped(reader, asked.new, stretch), new)]
     if asked.old is None:
         others = await _gather_recorded(reader, stretch, old, asked.rules)
     else:
-        runs.append((_looped(asked.old), old))
+        runs.append((await _looped(reader, asked.old, stretch), old))
     records = 0
     async for batch in read(reader, stretch):
         records += 0 if batch.stream == TICKS_STREAM else batch.count
@@ -128,8 +128,10 @@ async def _gather_recorded(
     return others
 
 
-def _looped(rules: RuleSet) -> Loopback:
-    return Loopback(Engine(rules.rules, rules.inventories), rules.derived_streams_read)
+async def _looped(reader: StreamReader, rules: RuleSet, stretch: Stretch) -> Loopback:
+    engine = Engine(rules.rules, rules.inventories)
+    await learn_devices(reader, engine, rules, stretch)
+    return Loopback(engine, rules.derived_streams_read)
 
 
 async def recorded_steps(reader: StreamReader, stretch: Stretch) -> AsyncIterator[Step]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from gateway.cli.replay import PLACES, Stretch, Wish, find_stretch, place, read
+from gateway.cli.replay import PLACES, Stretch, Wish, find_stretch, learn_devices, place, read
 from gateway.cli.rule_diffs import decode_alert, place_of
 from gateway.clock import SystemClock
 from gateway.documents import did_you_mean
@@ -144,6 +144,7 @@ async def _explain(data: Path, question: Question) -> dict[str, Any]:
 
 async def _play(reader: StreamReader, stretch: Stretch, examination: Examination) -> None:
     loopback = Loopback(examination.engine, examination.rules.derived_streams_read)
+    await learn_devices(reader, examination.engine, examination.rules, stretch)
     async for batch in read(reader, stretch):
         loopback.feed([batch])
 
@@ -227,6 +228,7 @@ async def _derive(
     question = Question(rules, str(alert.get("rule")), str(alert.get("key")), wish)
     examination = question.begin()
     stretch = await find_stretch(reader, wish)
+    await learn_devices(reader, examination.engine, rules, stretch)
     rerun = Rerun(examination, (stream, partition, offset), str(alert.get("id")))
     async for batch in read(reader, stretch):
         if rerun.take(batch):
