@@ -27,7 +27,6 @@ from gateway.devices import (
     ProfileBook,
     Registry,
     Rights,
-    has_key,
     rights_of,
 )
 from gateway.mqtt import ReasonCode
@@ -49,6 +48,7 @@ from gateway.server.vouching import (
     Shown,
     Vouching,
     why_not_vouched,
+    why_out,
     wrong_credentials,
 )
 from gateway.session import ConnectRefused, Failure, OpenState, SessionState
@@ -423,21 +423,6 @@ class Gate:
         self.presence.stop()
         for task in self._tasks:
             task.cancel()
-
-
-def why_out(device: Device | None, proof: Proof) -> str:
-    """Why a client that was let in may not stay; empty if it may."""
-    if device is None:
-        return "the device was removed"
-    if device.status != "active":
-        return f"the device is {device.status}"
-    if proof.key is not None and not has_key(device, proof.key):
-        return "the key was revoked"
-    if proof.kind == "password" and not device.password:
-        return "the password was removed"
-    if proof.kind == "certificate" and not device.has_certificate:
-        return "the certificate counts no more"
-    return ""
 
 
 def take(entries: Registry | GroupBook, name: str, encoded: bytes | None) -> None:

@@ -17,6 +17,7 @@ from gateway.devices import (
     Token,
     check_newcomer,
     check_vouched,
+    has_key,
     matching_key,
     newcomer,
     signer_of,
@@ -146,3 +147,23 @@ def why_not_vouched(group: EnrolmentGroup | None, proof: Proof) -> str:
     if proof.sign not in {key.sha256 for key in group.keys} | set(group.authorities):
         return f"the key of the group '{group.id}' was revoked"
     return ""
+
+
+def why_out(device: Device | None, proof: Proof) -> str:
+    """Why a client that was let in may not stay; empty if it may."""
+    if device is None:
+        return "the device was removed"
+    reasons = (
+        (device.status != "active", f"the device is {device.status}"),
+        (
+            bool(proof.group) and device.group != proof.group,
+            f"the device is none of the group '{proof.group}' any more",
+        ),
+        (proof.key is not None and not has_key(device, proof.key), "the key was revoked"),
+        (proof.kind == "password" and not device.password, "the password was removed"),
+        (
+            proof.kind == "certificate" and not device.has_certificate,
+            "the certificate counts no more",
+        ),
+    )
+    return next((reason for is_so, reason in reasons if is_so), "")

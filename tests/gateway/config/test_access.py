@@ -54,6 +54,16 @@ access:
     )
 
 
+def test_enrolment_has_limits_and_tokens_may_need_the_time(access):
+    found = access(
+        "access: {enrolment: {per_minute: 5, applicants: 7}, tokens_in_doubt: refuse,\n"
+        "         roles: {device: {write: ['{topics}']}}}\n"
+    )
+    assert (found.enrolments_per_minute_max, found.applicants_max) == (5, 7)
+    assert found.doubtful_clock == "refuse"
+    assert found.roles["device"].write == ("{topics}",)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -68,6 +78,12 @@ access:
             "roles: {pump: {read: ['$share/g/a']}}",
             "1:32: '$share/g/a': write the filter alone; it counts for those",
         ),
+        (
+            "roles: {pump: {read: ['a/{topics}']}}",
+            "1:32: 'a/{topics}': {topics} is a whole pattern by itself",
+        ),
+        ("tokens_in_doubt: perhaps", "1:27: 'perhaps' is not one of accept, refuse"),
+        ("enrolment: {per_minut: 1}", "unknown key 'per_minut', did you mean 'per_minute'?"),
     ],
 )
 def test_an_error_says_where_it_is_and_what_would_be_right(access, text, complaint):

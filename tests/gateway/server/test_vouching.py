@@ -131,6 +131,15 @@ async def test_when_the_groups_key_is_revoked_its_tokens_are_no_more(gateway, cl
     assert (await connack(own, secret=OTHER))[1] == ReasonCode.SUCCESS
 
 
+async def test_a_device_that_leaves_its_group_is_sent_away(gateway, clock):
+    own = await gateway(Device("t-1", group="fleet"), groups=[FLEET], clock=clock)
+    client, _ = await connack(own)
+    await own.put(Device("t-1", group="fleet", tags={"site": "n"}))
+    assert client.is_open
+    await own.put(Device("t-1"))
+    await until(lambda: not client.is_open, "its end")
+
+
 async def test_newcomers_may_have_to_wait_for_approval(gateway, clock):
     own = await gateway(groups=[replace(FLEET, approve="manual")], clock=clock)
     assert (await connack(own))[1] == ReasonCode.NOT_AUTHORIZED
