@@ -102,3 +102,29 @@ def test_the_same_case_has_the_same_outcome():
     expect: [{rule: hot}]
 """
     assert play(case).happenings == play(case).happenings
+
+
+def test_a_case_says_what_is_known_of_a_device():
+    rules = """
+version: 1
+rules: [{id: hot, from: plant/+, when: payload.x > twin.desired.limit && tags.site == "north"}]
+"""
+    case = """
+rules: [r.yaml]
+cases:
+  - name: it
+    input:
+      - {topic: twin/m1/changed, payload: {part: tags, value: {site: north}}}
+      - {topic: plant/m1, payload.x: 6}
+      - {topic: twin/m1/changed, at: 10s, payload: {part: desired, value: {limit: 5}}}
+      - {topic: plant/m1, at: 20s, payload.x: 6}
+      - {topic: twin/m1/changed, at: 30s, payload: {part: desired, value: {limit: 9}}}
+      - {topic: plant/m1, at: 40s, payload.x: 6}
+    expect:
+      - {at: 20s, rule: hot, event: raised, times: 1}
+      - {at: 40s, rule: hot, event: cleared, times: 1}
+    expect_no: [{at: 0s, rule: hot, event: raised}]
+"""
+    (trial,) = parse_trials(case, "t.test.yaml").trials
+    outcome = rehearse(parse_rules(rules), trial, lambda topic: topic.split("/")[1])
+    assert outcome.failures == ()
