@@ -54,6 +54,15 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+def complete_scenario(incomplete: str) -> list[str]:
+    """The shipped scenarios that begin so, for the shell."""
+    return [name for name in shipped_scenarios() if name.startswith(incomplete)]
+
+
+SCENARIO = typer.Argument(
+    help="Name of a shipped scenario, or path of a file.", autocompletion=complete_scenario
+)
 HOST = typer.Option("127.0.0.1", help="Address of the MQTT server.")
 PORT = typer.Option(1883, min=1, max=65_535, help="Its port.")
 USERNAME = typer.Option(None, help="User name; {device} in it becomes the device's name.")
@@ -66,7 +75,7 @@ AS_JSON = typer.Option(False, "--json", help="Print one JSON object a line.")
 
 @app.command()
 def run(
-    scenario: str = typer.Argument(help="Name of a shipped scenario, or path of a file."),
+    scenario: str = SCENARIO,
     host: str = HOST,
     port: int = PORT,
     devices: int | None = typer.Option(None, min=1, max=DEVICES_MAX, help="How many devices."),
@@ -310,7 +319,7 @@ def list_scenarios(as_json: bool = AS_JSON) -> None:
 
 @app.command()
 def describe(
-    scenario: str = typer.Argument(help="Name of a shipped scenario, or path of a file."),
+    scenario: str = SCENARIO,
 ) -> None:
     """Say what a scenario simulates: its devices, their readings and their faults."""
     typer.echo("\n".join(describe_scenario(_load(scenario))))
@@ -318,7 +327,7 @@ def describe(
 
 @app.command("devices")
 def list_devices(
-    scenario: str = typer.Argument(help="Name of a shipped scenario, or path of a file."),
+    scenario: str = SCENARIO,
     devices: int | None = typer.Option(None, min=1, max=DEVICES_MAX, help="How many devices."),
 ) -> None:
     """List a fleet's devices as CSV, for 'penstock devices import FILE --new-keys KEYS'."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from firmware_sim.failures import SimulationFailed
 
 PENSTOCK = (sys.executable, "-m", "gateway.cli")
 LINE_BYTES_MAX = 64 << 20
+PAYLOAD_KEY = b',"payload":'
+WRITTEN = "payload_as_written"
 
 
 def iso_time(time_ms: int) -> str:
@@ -48,7 +51,7 @@ async def read_log(stream: str, data_dir: Path, start: str) -> AsyncIterator[dic
     complaint = asyncio.create_task(command.stderr.read())
     try:
         async for line in command.stdout:
-            yield orjson.loads(line)
+            yield parse_line(line)
         status = await command.wait()
     finally:
         if command.returncode is None:
@@ -61,8 +64,27 @@ async def read_log(stream: str, data_dir: Path, start: str) -> AsyncIterator[dic
     await complaint
 
 
+def parse_line(line: bytes) -> dict[str, Any]:
+    """Read one record; a payload that is JSON is kept as it was written, too.
+
+    A damaged number may be valid and not in its shortest form: `3.90` is not what `3.9` was.
+    """
+    record: dict[str, Any] = orjson.loads(line)
+    # Quotes within a text are escaped, so that this is the key itself.
+    _, found, rest = line.rstrip().partition(PAYLOAD_KEY)
+    if found:
+        written = rest.removesuffix(b"}")
+        with contextlib.suppress(orjson.JSONDecodeError):
+            if orjson.loads(written) == record["payload"]:
+                record[WRITTEN] = written
+    return record
+
+
 def payload_bytes(record: dict[str, Any]) -> bytes:
-    """The payload of a record as it was published, if it is base64 or JSON in its shortest form."""
+    """The payload of a record as it was published."""
+    written = record.get(WRITTEN)
+    if isinstance(written, bytes):
+        return written
     encoded = record.get("payload_base64")
     if isinstance(encoded, str):
         return base64.b64decode(encoded)

@@ -6,9 +6,10 @@ import sys
 
 import orjson
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from firmware_sim.cli import app
+from firmware_sim.cli import app, complete_scenario
 from firmware_sim.failures import ServerAbsent, SimulationFailed
 from firmware_sim.loader import shipped_scenarios
 from firmware_sim.sink import Sink
@@ -212,3 +213,14 @@ def test_a_fleet_needs_a_key_for_each_of_its_devices(tmp_path):
     result = run("run", "demo", "--credentials", tmp_path / "keys")
     assert isinstance(result.exception, SimulationFailed)
     assert "has no key for greenhouse-1" in str(result.exception)
+
+
+def test_the_shell_completes_the_names_of_scenarios():
+    assert complete_scenario("") == shipped_scenarios()
+    assert complete_scenario("gree") == ["greenhouse"]
+    for name in ("run", "describe"):
+        command = typer.main.get_command(app).commands[name]
+        found = command.params[0].shell_complete(
+            command.make_context(name, ["demo", "--help"], resilient_parsing=True), "ch"
+        )
+        assert [item.value for item in found] == ["chaos"]

@@ -7,7 +7,13 @@ import pytest
 
 from firmware_sim import log_reader
 from firmware_sim.failures import SimulationFailed
-from firmware_sim.log_reader import iso_time, payload_bytes, read_arguments, read_log
+from firmware_sim.log_reader import (
+    iso_time,
+    parse_line,
+    payload_bytes,
+    read_arguments,
+    read_log,
+)
 
 
 def instead_of_penstock(monkeypatch, program):
@@ -63,3 +69,15 @@ def test_times_are_written_in_utc_to_the_millisecond():
 )
 def test_payloads_are_as_they_were_published(record, payload):
     assert payload_bytes(record) == payload
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"a":3.90}', b'{"a":1}', b"1e5", b'"x"', b'{"payload":1}', b"[]"]
+)
+def test_a_payload_is_what_was_published_also_when_its_json_is_not_the_shortest(payload):
+    line = b'{"topic":"a\\",\\"payload\\":","payload":' + payload + b"}\n"
+    assert payload_bytes(parse_line(line)) == payload
+
+
+def test_a_payload_that_something_follows_is_read_as_json():
+    assert payload_bytes(parse_line(b'{"offset":1,"payload":{"a":3.90},"flags":1}')) == b'{"a":3.9}'
