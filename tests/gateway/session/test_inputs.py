@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from gateway.session import PublishBatch
+import pytest
+
+from gateway.mqtt import Properties, Publish
+from gateway.session import Appended, PublishBatch
 
 
 def test_a_batch_falls_into_its_single_packets_in_order():
@@ -22,3 +25,18 @@ def test_a_batch_falls_into_its_single_packets_in_order():
 def test_a_single_packet_of_qos_2_keeps_its_identifier():
     batch = PublishBatch([b"a"], [b"1"], [0x04], (), None, [b"\x00\x05"])
     assert list(batch.singles()) == [batch]
+
+
+@pytest.mark.parametrize("durability", ["", "memory"])
+def test_a_receipt_says_how_safe_a_message_is_where_that_is_less_than_synced(connected, durability):
+    wish = Properties(user_properties=(("penstock-receipts", "1"),))
+    script = connected(connect={"properties": wish})
+    script.publish(Publish("t", b"x", 1, 1))
+    script.feed(Appended([b"\0\1"], place=("fast", 2, 30), durability=durability))
+    told = dict(script.sent[-1].properties.user_properties)
+    assert told.pop("penstock-durability", "") == durability
+    assert told == {
+        "penstock-stream": "fast",
+        "penstock-partition": "2",
+        "penstock-offset": "30",
+    }

@@ -441,18 +441,3 @@ def test_an_alias_is_forgotten_with_its_connection(connected):
     again = connected(state=script.session.state, is_present=True)
     with pytest.raises(ProtocolError):
         again.feed(aliased("", 1))
-
-
-@pytest.mark.parametrize("durability", ["", "memory"])
-def test_a_receipt_says_how_safe_a_message_is_where_that_is_less_than_synced(connected, durability):
-    wish = Properties(user_properties=(("penstock-receipts", "1"),))
-    script = connected(connect={"properties": wish})
-    script.publish(qos_1(1))
-    script.feed(Appended(ids(1), place=("fast", 2, 30), durability=durability))
-    told = dict(script.sent[-1].properties.user_properties)
-    assert told.pop("penstock-durability", "") == durability
-    assert told == {
-        "penstock-stream": "fast",
-        "penstock-partition": "2",
-        "penstock-offset": "30",
-    }
