@@ -36,8 +36,9 @@ class Witness:
     ) -> None:
         self.line = Line(options, key)
         self.is_ready = False
-        self.was_ready = False
-        """Whether the server has ever granted the subscription: from then on it owes deliveries."""
+        self.granted_on = 0
+        """The number of the connection on which the server first granted the subscription: from
+        then on it owes deliveries; 0 as long as it has not."""
         self.refusal = ""
         self.deliveries = 0
         self._version = options.version
@@ -99,5 +100,6 @@ class Witness:
             failed = [code.name for code in packet.reason_codes if code >= FAILURE]
             self.refusal = ", ".join(failed)
             self.is_ready = not failed
-            self.was_ready |= self.is_ready
+            if self.is_ready and not self.granted_on:
+                self.granted_on = self.line.connects
         return b""

@@ -93,10 +93,9 @@ def test_a_witness_unsubscribes_before_it_leaves():
 
 def test_what_a_witness_was_once_granted_it_remembers_through_a_lost_connection():
     witness, _, _ = connected()
-    assert not witness.was_ready
     hear(witness, Suback(1, (ReasonCode.UNSPECIFIED_ERROR,) * 2))
-    assert not witness.was_ready
+    assert witness.granted_on == 0
     hear(witness, GRANTED)
     witness.lost(0, "gone")
-    assert witness.was_ready
+    assert witness.granted_on == 1
     assert not witness.is_ready

@@ -77,7 +77,7 @@ def check_readings(world: World) -> Iterator[str]:
 def check_reader(world: World) -> Iterator[str]:
     """The durable session hears every record once or more, first each in the order of the log."""
     heard: dict[str, list[bytes]] = {}
-    for topic, payload in world.reader.heard:
+    for topic, payload in world.reader.owed():
         heard.setdefault(topic, []).append(payload)
     for topic, payloads in heard.items():
         firsts = list(dict.fromkeys(payloads))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from firmware_sim.account import Ledger
 from firmware_sim.chance import derive_key
@@ -105,14 +105,27 @@ class Plan:
         )
 
 
-@dataclass
 class Delivery:
-    """What one reader heard, in order: (topic, payload)."""
+    """What the durable reader heard, in order: (topic, payload)."""
 
-    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self.witness: Witness | None = None
+        self._connections: list[int] = []
 
     def take(self, topic: str, payload: bytes) -> None:
+        assert self.witness is not None
         self.heard.append((topic, payload))
+        self._connections.append(self.witness.line.connects)
+
+    def owed(self) -> list[tuple[str, bytes]]:
+        """What it heard since the connection on which its subscription was granted.
+
+        One that was never granted may go with a crash, and what it had brought goes too.
+        """
+        granted_on = 0 if self.witness is None else self.witness.granted_on
+        heard = zip(self.heard, self._connections, strict=True)
+        return [message for message, number in heard if 0 < granted_on <= number]
 
 
 class World:
@@ -231,13 +244,8 @@ class World:
             account = self.ledger.open_account(kind.topic(member.name))
             self._play(Device(member, run, options, account))
 
-        def hear(topic: str, payload: bytes) -> None:
-            # A subscription that was never granted may go with a crash, and what it brought too.
-            if witness.was_ready:
-                self.reader.take(topic, payload)
-
-        witness = Witness(
-            self._line_options("reader"), ["plant/#"], hear, derive_key(plan.seed, "w")
+        witness = self.reader.witness = Witness(
+            self._line_options("reader"), ["plant/#"], self.reader.take, derive_key(plan.seed, "w")
         )
         witness.line.wake(START_MS)
         self._play(witness)
