@@ -244,11 +244,14 @@ class Lane:
         is_late = time_ms <= arrival_ms + self.time.early_ms
         for plan in plans:
             plan.counters.turn_away(is_late=is_late, example=(topic, device, time_ms))
-        if self.time.policy is Verdict.SIDE:
+        policy = self.time.policy
+        if policy is Verdict.ADJUST and not is_late:
+            policy = Verdict.SIDE  # a clock that runs ahead moves no watermark
+        if policy is Verdict.SIDE:
             for plan in plans:
                 if plan.where is None or plan.where(self.scope) is not False:
                     self.outbox.put_aside(plan, topic, device, raw)
-        return self.time.policy is Verdict.ADJUST
+        return policy is Verdict.ADJUST
 
     def _take(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
         """Show an event to each rule; the timers up to its time have been fired."""
