@@ -36,6 +36,7 @@ SERVICE_TEMPLATES = tuple(f"{root}/{{device}}/#" for root in DEVICE_VERBS)
 """How these topics name their device, whatever the configuration says of others."""
 
 LEVELS_MIN = 3
+DEVICE_CHARACTERS_MAX = 128
 
 
 class ServiceTopic(NamedTuple):
@@ -48,12 +49,12 @@ class ServiceTopic(NamedTuple):
 
 
 def service_topic(topic: str) -> ServiceTopic | None:
-    """The parts of a topic; None if it is none of these."""
+    """The parts of a topic; None if it is none of these, or names what can't be a device."""
     root, _, below = topic.partition("/")
     if root not in DEVICE_VERBS:
         return None
     parts = below.split("/", 2)
-    if len(parts) < LEVELS_MIN - 1 or not parts[0]:
+    if len(parts) < LEVELS_MIN - 1 or not 0 < len(parts[0]) <= DEVICE_CHARACTERS_MAX:
         return None
     return ServiceTopic(root, parts[0], parts[1], parts[2] if len(parts) >= LEVELS_MIN else "")
 

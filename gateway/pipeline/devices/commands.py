@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import msgspec
@@ -50,7 +51,7 @@ from gateway.errors import MqttError, PenstockError, StoreUnavailable
 from gateway.events import Record
 from gateway.mqtt import Properties, decode_publish_properties
 from gateway.pipeline.devices.due_times import DueTimes
-from gateway.pipeline.devices.turns import Turn
+from gateway.pipeline.devices.turns import BY_CHARACTERS_MAX, Turn
 from gateway.store import StreamStore
 
 PENDING_TOTAL_MAX = 100_000
@@ -108,18 +109,14 @@ class CommandService:
 
     async def _take_wish(self, asked: ServiceTopic, record: Record, turn: Turn) -> None:
         device, command_id = asked.device, asked.rest
-        properties = properties_of(record)
+        properties, by = properties_of(record), record.client[:BY_CHARACTERS_MAX]
         try:
             wanted = read_wanted(record.payload)
-            command = new_command(device, command_id, wanted, record.client, turn.now_ms)
-            command = msgspec.structs.replace(
-                command,
-                reply_topic=_reply_topic(properties),
-                correlation=properties.correlation_data or b"",
-            )
+            command = new_command(device, command_id, wanted, by, turn.now_ms)
+            command = with_requester(command, properties)
             found = await self.send(command, turn)
         except PenstockError as error:
-            payload = rejected_payload(device, command_id[:ID_SHOWN_MAX], record.client, str(error))
+            payload = rejected_payload(device, command_id[:ID_SHOWN_MAX], by, str(error))
             topic = event_topic(device, command_id[:ID_SHOWN_MAX] or "none")
             turn.say(topic, payload, properties=_correlated(properties.correlation_data))
         else:
@@ -251,17 +248,23 @@ def new_command(device: str, command_id: str, wanted: Wanted, by: str, now_ms: i
     return Command(command_id, device, wanted, by, now_ms, size_bytes=size_bytes)
 
 
+def with_requester(command: Command, properties: Properties) -> Command:
+    """The command with what its sender wants to have back, which counts as part of it."""
+    topic = properties.response_topic or ""
+    topic = topic if topic.startswith(REPLY_ROOT) else ""
+    correlation = properties.correlation_data or b""
+    size_bytes = command.size_bytes + len(topic) + len(correlation)
+    return msgspec.structs.replace(
+        command, reply_topic=topic, correlation=correlation, size_bytes=size_bytes
+    )
+
+
 def properties_of(record: Record) -> Properties:
     """What MQTT 5 says beside a message; nothing, if it can't be read."""
     try:
         return decode_publish_properties(record.properties)
     except MqttError:
         return Properties()
-
-
-def _reply_topic(properties: Properties) -> str:
-    topic = properties.response_topic or ""
-    return topic if topic.startswith(REPLY_ROOT) else ""
 
 
 def _correlated(correlation: bytes | None) -> Properties | None:
@@ -273,7 +276,9 @@ def _tell(turn: Turn, command: Command) -> None:
     payload, properties = event_payload(command), _correlated(command.correlation)
     turn.say(event_topic(command.device, command.id), payload, properties=properties)
     if command.reply_topic and not command.is_pending:
-        turn.say(command.reply_topic, payload, properties=properties)
+        # Where no stream takes the topic, the event must do.
+        with contextlib.suppress(MqttError):
+            turn.say(command.reply_topic, payload, properties=properties)
 
 
 def _resolver(future: asyncio.Future[Command], command: Command) -> Callable[[], None]:

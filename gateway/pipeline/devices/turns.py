@@ -14,6 +14,8 @@ from gateway.store import Put, StreamStore
 
 GATEWAY_CLIENT = "$gateway"
 RETRY_S = 0.5
+BY_CHARACTERS_MAX = 128
+"""How much of the name of who asked is remembered."""
 CACHE_BYTES_MAX = 4 << 20
 ENTRY_BYTES = 200
 

@@ -34,7 +34,7 @@ from gateway.devices import (
 )
 from gateway.errors import PenstockError
 from gateway.events import Record
-from gateway.pipeline.devices.turns import Turn
+from gateway.pipeline.devices.turns import BY_CHARACTERS_MAX, Turn
 from gateway.store import StreamStore
 
 TWINS_MAX = 100_000
@@ -84,19 +84,19 @@ class TwinService:
                 )
 
     async def _take_report(self, asked: ServiceTopic, record: Record, turn: Turn) -> None:
-        device = asked.device
+        device, by = asked.device, record.client[:BY_CHARACTERS_MAX]
         try:
-            await self.report(device, read_object(record.payload), record.client, turn)
+            await self.report(device, read_object(record.payload), by, turn)
         except PenstockError as error:
             payload = error_payload(str(error), request_text(record.payload))
             turn.say(f"{TWIN}/{device}/error", payload)
 
     async def _take_wish(self, asked: ServiceTopic, record: Record, turn: Turn) -> None:
-        device = asked.device
+        device, by = asked.device, record.client[:BY_CHARACTERS_MAX]
         try:
-            await self.wish(device, read_object(record.payload), record.client, turn)
+            await self.wish(device, read_object(record.payload), by, turn)
         except PenstockError as error:
-            payload = error_payload(str(error), request_text(record.payload), by=record.client)
+            payload = error_payload(str(error), request_text(record.payload), by=by)
             turn.say(f"{TWIN}/{device}/refused", payload)
 
     async def report(self, device: str, patch: Document, by: str, turn: Turn) -> Twin:
