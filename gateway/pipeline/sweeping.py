@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.errors import StoreUnavailable
-from gateway.store import BlobStore, BlobSweep, HolderCheck, StreamStore
+from gateway.store import BlobStore, BlobSweep, HolderCheck, StreamStore, mend_references
 
 LOG = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class Sweeping:
         checks: Mapping[str, HolderCheck] | None = None,
         options: SweepingOptions | None = None,
     ) -> None:
+        self._store = store
         self._sweep = BlobSweep(store, blobs, checks)
         self._options = options or SweepingOptions()
         self.removed = 0
@@ -39,6 +40,8 @@ class Sweeping:
         while True:
             await asyncio.sleep(self._options.pause_ms / 1_000)
             try:
+                if self._sweep.is_at_start:
+                    await mend_references(self._store)
                 self.removed += await self._sweep.step()
             except (StoreUnavailable, OSError) as error:
                 LOG.warning("blobs have to wait: %s", error)

@@ -2,6 +2,7 @@
 
 from gateway.store.beginning import begin_at_end, begin_streams_at_end
 from gateway.store.blobs.files import BlobStore
+from gateway.store.blobs.mending import mend_references
 from gateway.store.blobs.references import (
     CLAIM_BYTES,
     BlobSweep,
@@ -187,6 +188,7 @@ __all__ = [
     "lags_of",
     "letter_run",
     "load_engine",
+    "mend_references",
     "offsets_at",
     "open_in_turn",
     "open_linked",

@@ -106,6 +106,11 @@ class BlobSweep:
         self._checks = checks or {}
         self._folder = 0
 
+    @property
+    def is_at_start(self) -> bool:
+        """Whether the next step begins a round."""
+        return self._folder == 0
+
     async def step(self) -> int:
         """Look through the next folder; returns how many blobs were removed.
 
