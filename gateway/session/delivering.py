@@ -147,8 +147,8 @@ class Delivery:
     """What one connected client is being sent.
 
     `outbox` holds encoded bytes for the caller to write. `must_save` says that among them is a
-    QoS 2 message to a session that lives on: its identifier must be durable before the client has
-    it.
+    QoS 2 message to a session that lives on, or the release of one: its identifier must be durable
+    before the client has it.
     `dropped` counts the messages that this client could not take and will not get.
     `unrepeated` says how many of those in flight are an earlier connection's and not yet sent on
     this one.
@@ -305,3 +305,6 @@ class Delivery:
         for packet_id in self._state.releasing:
             pubrel = Pubrel(int.from_bytes(packet_id, "big"))
             self.outbox.append(encode_packet(pubrel, self._version))
+        # The PUBREC may have come when the disk refused to save it. A client that was released and
+        # then gets the message again, after a crash, takes it for another.
+        self.must_save |= bool(self._state.releasing) and self._state.is_kept
