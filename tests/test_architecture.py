@@ -22,7 +22,9 @@ EVERYTHING = (*PRODUCT, "benchmarks", "tests")
 FILE_LINES_MAX = 450
 FUNCTION_LINES_MAX = 60
 LONGER_FILES: dict[str, tuple[int, str]] = {}
-LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
+LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {
+    "gateway/rules/fast_runs.py:take_run": (75, "the hot path of all rules: each call costs 2 %"),
+}
 
 VAGUE_WORDS = frozenset(
     {"util", "utils", "helper", "helpers", "misc", "common", "manager", "data", "info"}

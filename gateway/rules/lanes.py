@@ -261,6 +261,12 @@ class Lane:
             scope["ts"] = event[0]
         if self.plain:
             self.take_plain(timeline, event, values)
+        if self.stepped:
+            self.take_stepped(timeline, event, values)
+
+    def take_stepped(self, timeline: Timeline, event: Event, values: tuple[Value, ...]) -> None:
+        """Show an event to the rules that remember more than their alarm."""
+        scope = self.scope
         for plan in self.stepped:
             track = timeline.tracks[plan.index] or self.begin(timeline, plan)
             try:

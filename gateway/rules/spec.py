@@ -1,9 +1,8 @@
 """What a rule file says, as plain values: the loader builds them, the engine runs them.
 
 Times are milliseconds. A field that is None was not written, and means what its comment says.
-Names that expressions may read: `payload topic device key ts arrival prev score`, the names of the
-rule's own `let`, `aggregate`, `enrich`, `join` and step ids, and the names of schedules (true while
-open).
+Names that expressions may read: `payload topic device key ts arrival prev score`, the rule's own
+`let`, `aggregate`, `enrich`, `join` and step ids, and those of schedules (true while open).
 """
 
 from __future__ import annotations

@@ -64,6 +64,10 @@ class TimePlan:
         """Whether an event came within `late` and `early` of its time."""
         return arrival_ms - self.late_ms <= time_ms <= arrival_ms + self.early_ms
 
+    def bounds(self, arrival_ms: int) -> tuple[int, int]:
+        """The first and the last time at which an event of this arrival is not late or early."""
+        return arrival_ms - self.late_ms, min(arrival_ms + self.early_ms, TIME_MS_MAX)
+
     def adjusted(self, time_ms: int, arrival_ms: int, watermark_ms: int) -> int:
         """The nearest time at which the event is neither late nor early."""
         low_ms = max(watermark_ms, arrival_ms - self.late_ms)
