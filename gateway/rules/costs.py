@@ -21,6 +21,7 @@ TOP_BYTES: Final = 512  # for each group that a window which starts anew gives
 TOP_SAMPLE_BYTES: Final = 1_280  # each sample may be a group of its own
 PARTIAL_BYTES: Final = 1_024  # for each step of a match under way
 JOINED_EVENTS: Final = 1_000  # of each source that waits for others
+CONTEXT_NUMBERS: Final = 3  # an hour, a value and a mean, where others keep one number
 MS_PER_S: Final = 1_000
 # What can be kept without its samples in a window that starts anew.
 MERGEABLE: Final = frozenset(
@@ -79,7 +80,8 @@ def cost_of(rule: RuleSpec) -> StateCost:
     if rule.join is not None:
         key_bytes += EVENT_BYTES * JOINED_EVENTS * (1 + len(rule.join.sources))
     if rule.anomaly is not None:
-        key_bytes += SAMPLE_BYTES * rule.anomaly.history
+        numbers = CONTEXT_NUMBERS if rule.anomaly.method == "contextual" else 1
+        key_bytes += SAMPLE_BYTES * rule.anomaly.history * numbers
     sample_bytes, samples_max, samples_at_1_hz = 0, 0, 0
     if rule.window is not None and _keeps_samples(rule.window, rule.aggregates):
         sample_bytes = SAMPLE_BYTES + COLUMN_BYTES * len(rule.aggregates)

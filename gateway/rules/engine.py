@@ -42,7 +42,7 @@ from gateway.rules.patterns.plans import streams_read, topic_filters, watched_lo
 from gateway.rules.patterns.watches import begin_again, expect, resume
 from gateway.rules.payloads import decode_payload
 from gateway.rules.plans import RulePlan, lane_name
-from gateway.rules.rankings import on_common_time
+from gateway.rules.rankings import on_shared_time
 from gateway.rules.snapshots import Restoration, snapshot_lanes, snapshot_lookups
 from gateway.rules.spec import RuleSpec
 from gateway.rules.standing import Alarm
@@ -81,7 +81,7 @@ class Engine:
         specs_by_lane: dict[str, list[RuleSpec]] = {}
         for rule in rules:
             if rule.enabled:
-                timed = on_common_time(on_its_clock(rule))
+                timed = on_shared_time(on_its_clock(rule))
                 specs_by_lane.setdefault(lane_name(timed), []).append(timed)
         self.facts = DeviceFacts()
         self._reads_facts = reads_facts(rules)

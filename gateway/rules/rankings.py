@@ -111,7 +111,7 @@ def ranking_of(spec: RuleSpec) -> Ranking | None:
     return Ranking(spec.emit.rank) if spec.emit is not None and spec.emit.rank else None
 
 
-def on_common_time(spec: RuleSpec) -> RuleSpec:
+def on_shared_time(spec: RuleSpec) -> RuleSpec:
     """The rule with the time on which it runs: what compares keys needs one for all of them."""
     if spec.emit is None or spec.emit.rank is None:
         return spec
