@@ -1,4 +1,4 @@
-"""Figures of the log's upkeep: acks while retention and a replay run, and what flash is written."""
+"""The log's upkeep: acks while it is cleared, compacted, copied and read; bytes written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import random
 import shutil
 import statistics
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ from gateway.store import (
     partition_of,
 )
 
-STREAM = "telemetry"
+STREAM, COMPACTING = "telemetry", "last-values"
 PARTITIONS = 4
 DEVICES = 100
 KEPT_RECORDS = 20_000
@@ -38,20 +40,30 @@ class Upkeep(NamedTuple):
 
 
 async def measure_upkeep(directory: Path) -> Upkeep:
-    """Append in turns, with nothing else going on and with retention and a replay."""
-    store = await open_store(StoreOptions(directory, tail_bytes_max=1 << 20), SystemClock())
+    """Append in turns: with nothing else, and with retention, compaction, backup and a replay."""
+    data_dir = directory / "data"
+    store = await open_store(StoreOptions(data_dir, tail_bytes_max=1 << 20), SystemClock())
     spec = StreamSpec(STREAM, PARTITIONS, retention_age_ms=None, retention_count=KEPT_RECORDS)
     await store.ensure(spec)
+    await store.ensure(
+        StreamSpec(COMPACTING, PARTITIONS, retention_age_ms=None, compact_by="topic")
+    )
     rng = random.Random(1)
     await append_for_a_turn(store, rng, 2 * KEPT_RECORDS // RECORDS_AN_APPEND)
     alone_ms, busy_ms = [], []
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         alone_ms += await append_for_a_turn(store, rng, APPENDS_A_TURN)
-        others = [asyncio.create_task(retain(store)), asyncio.create_task(replay(store))]
+        copies = directory / f"copies-{turn}"
+        others = [
+            asyncio.create_task(work)
+            for work in (retain(store), compact(store), copy(data_dir, copies), replay(store))
+        ]
         busy_ms += await append_for_a_turn(store, rng, APPENDS_A_TURN)
         for other in others:
             other.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for result in await asyncio.gather(*others, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
     await store.close()
     shutil.rmtree(directory)
     return Upkeep(percentile(alone_ms), percentile(busy_ms))
@@ -78,6 +90,43 @@ async def retain(store: StreamStore) -> None:
     while True:
         await store.retain_step()
         await asyncio.sleep(0.02)
+
+
+async def compact(store: StreamStore) -> None:
+    """Write the same few topics again and again, and remove what they replace."""
+    rng = random.Random(2)
+    while True:
+        run = a_run(rng, RECORDS_AN_APPEND)
+        run.stream = COMPACTING
+        await store.append([run])
+        await store.compact_step(COMPACTING)
+        await asyncio.sleep(0.02)
+
+
+async def copy(data_dir: Path, copies: Path) -> None:
+    """Take one safety copy after the other, in a process of its own as `penstock backup` does."""
+    number = 0
+    while True:
+        number += 1
+        command = (
+            "-m",
+            "gateway.cli",
+            "backup",
+            str(copies / str(number)),
+            "--data",
+            str(data_dir),
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=DEVNULL, stderr=PIPE
+        )
+        try:
+            _, complaint = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            await process.wait()
+            raise
+        if process.returncode:
+            raise RuntimeError(f"the backup failed: {complaint.decode().strip()}")
 
 
 async def replay(store: StreamStore) -> None:
