@@ -326,7 +326,7 @@ def test_the_same_message_is_still_new_to_others_after_a_repetition():
 
 @pytest.mark.parametrize("version", BOTH)
 def test_every_release_is_repeated_in_order(version):
-    state = SessionState("c", releasing={b"\x00\x05": None, b"\x00\x03": None})
+    state = SessionState("c", expiry_ms=None, releasing={b"\x00\x05": None, b"\x00\x03": None})
     made = delivery(version, state=state)
     made.repeat_releases()
     # What the disk has refused so far must be saved first.
