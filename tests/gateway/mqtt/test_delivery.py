@@ -63,3 +63,13 @@ def test_a_message_that_is_sent_again_has_dup():
     packet = Publish("t", b"p", 1, 7, retain=True, dup=True)
     assert again + b"\x00\x07" + tail == encode_packet(packet, ProtocolVersion.V5)
     assert with_dup(again) == again
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_payload_that_follows_in_pieces_is_counted_in_the_length(qos):
+    whole = publish_parts(qos << 1, b"a/b", b"x" * 500, b"")
+    before, after = publish_parts(qos << 1, b"a/b", b"", b"", 500)
+    assert (before + after, b"x" * 500) == (
+        (whole[0] + whole[1]).removesuffix(b"x" * 500),
+        b"x" * 500,
+    )

@@ -206,6 +206,14 @@ def test_retained_messages_are_sent_as_the_subscription_asks(
         assert bool(effects[1].grants) == is_wanted
 
 
+@pytest.mark.parametrize(("wish", "expected"), [("reference", True), ("whole", False)])
+def test_a_subscription_may_ask_for_references_in_place_of_large_payloads(wish, expected):
+    asked = Properties(user_properties=(("penstock-blobs", wish),))
+    wanted = Subscribe(7, (Subscription("a", 1),), asked)
+    (grant,), _, _ = check_subscriptions(wanted, SessionOptions(), ())
+    assert grant.takes_references is expected
+
+
 @pytest.mark.spec("MQTT5-3.10.4-4")
 @pytest.mark.spec("MQTT5-3.11.3-1")
 def test_an_unsubscribe_is_answered_filter_by_filter(connected):
