@@ -2,6 +2,7 @@ import random
 import shutil
 import sqlite3
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.gateway.store.building import (
     payloads_of,
     take,
 )
+from tests.gateway.store.contract import StoreContract
 from tests.harness.waiting import until
 
 FAST = "fast"
@@ -269,3 +271,28 @@ def test_nothing_is_due_while_there_is_nothing():
     assert not unwritten
     assert unwritten.due_ms() == float("inf")
     assert unwritten.release() == []
+
+
+class TestStoreInMemory(StoreContract):
+    """Everything that an engine promises while it runs holds for streams in memory, too.
+
+    But for what the fixture itself changes, the durability, and sizes on disk.
+    """
+
+    test_a_stream_is_listed_as_it_was_asked_for = None
+    test_ensuring_again_changes_limits_and_keeps_records = None
+    test_extents_say_how_much_there_is = None
+
+    @pytest.fixture
+    async def store(self, tmp_path):
+        options = StoreOptions(tmp_path, tail_bytes_max=1, memory_ms=NEVER_MS)
+        store = await open_store(options, ManualClock())
+        ensure = store.ensure
+
+        async def ensure_in_memory(spec):
+            can_be = spec.compact_by is None and spec.durability == "fsync"
+            await ensure(replace(spec, durability="memory") if can_be else spec)
+
+        store.ensure = ensure_in_memory
+        yield store
+        await store.close()
