@@ -85,8 +85,7 @@ def test_the_twin_sets_the_interval_and_hears_of_it(board, gateway):
         operator.ask((f"twin/{NAME}/reported", 1))
         board.power_on(gateway.port)
         wait_for_readings(gateway, 2)
-        desired = b'{"version":1,"desired":{"interval_s": 3600}}'
-        operator.deliver(f"twin/{NAME}/desired", desired)
+        operator.deliver(f"twin/{NAME}/set", b'{"interval_s": 3600}')
         (reported,) = operator.take(1)
     assert reported.topic == f"twin/{NAME}/reported"
     assert b"3600" in reported.payload
@@ -98,10 +97,7 @@ def test_commands_are_answered(board, gateway):
         board.power_on(gateway.port)
         wait_for_readings(gateway, 2)
         for request, name in (("r1", "count"), ("r2", "dance")):
-            operator.deliver(
-                f"command/{NAME}/request/{request}",
-                b'{"name": "%s", "payload": null, "expires": null}' % name.encode(),
-            )
+            operator.deliver(f"command/{NAME}/send/{request}", b'{"name": "%s"}' % name.encode())
         answers = operator.take(2)
     assert [answer.topic.rsplit("/", 1)[1] for answer in answers] == ["r1", "r2"]
     assert b'"status":200' in answers[0].payload.replace(b" ", b"")
