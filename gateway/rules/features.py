@@ -25,7 +25,7 @@ STATEFUL_FUNCTIONS: Final = ("changed", "since")
 
 _RULE = "active arm.crossing at_opening.ignore dedupe enrich from.rule let prev"
 _TIME = "out_of_order late early late_policy.drop late_policy.adjust idle watermark.partition"
-_STATE = "ttl max_keys max_partials max_samples"
+_STATE = "ttl max_keys max_partials max_samples max_samples_total"
 _WINDOW = "offset timezone allowed_lateness"
 _CONDITION = "when for max_gap clear clear_for repeat on_unknown.reset on_unknown.false"
 _SEQUENCE = (
