@@ -72,6 +72,7 @@ class Cursor:
         self._history = history
         self._resolve = resolve
         self._positions: dict[Key, int] | None = None
+        self._streams: frozenset[str] = frozenset()
         self._after_commit_no = after_commit_no
         self._has_more = False
         self._is_closed = False
@@ -85,6 +86,7 @@ class Cursor:
         """Do as `next` within these limits."""
         if self._positions is None:
             self._positions = await self._resolve()
+            self._streams = frozenset(stream for stream, _ in self._positions)
         self.gaps = []
         while not self._is_closed:
             allowance = Allowance(records_max, bytes_max)
@@ -97,8 +99,14 @@ class Cursor:
             if batches:
                 return batches
             if not self._has_more:
-                await self._history.wait(self._after_commit_no)
+                await self._wait(recent)
         return ()
+
+    async def _wait(self, recent: Recent | None) -> None:
+        if recent is None:
+            await self._history.wait(self._after_commit_no)
+        else:
+            self._after_commit_no = await recent.wait_for(self._after_commit_no, self._streams)
 
     def close(self) -> None:
         """Let go of the log; a waiting `next` returns empty."""

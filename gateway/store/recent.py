@@ -6,7 +6,7 @@ Readers that fall behind go to the engine's history; `gateway.store.cursors` kno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gateway.events import RecordBatch, Run
 
@@ -31,6 +31,7 @@ class Recent:
         self._bytes = 0
         self._batches: dict[int, tuple[Sequence[RecordBatch], int]] = {}
         self._waiting: set[asyncio.Future[None]] = set()
+        self._choosy: dict[asyncio.Future[int | None], Collection[str]] = {}
 
     def add(self, batches: Sequence[RecordBatch], size_bytes: int) -> None:
         """Take in the next commit, its batches by stream and partition, and wake readers.
@@ -43,7 +44,10 @@ class Recent:
         while self._bytes > self._bytes_max and self.first_commit_no < self.last_commit_no:
             self._bytes -= self._batches.pop(self.first_commit_no)[1]
             self.first_commit_no += 1
-        self.wake()
+        self._wake_all()
+        for future, streams in list(self._choosy.items()):
+            if any(batch.stream in streams for batch in batches) and not future.done():
+                future.set_result(self.last_commit_no - 1)
 
     def reset(self, last_commit_no: int) -> None:
         """Forget everything, because the log was read anew and ends with this commit."""
@@ -63,6 +67,12 @@ class Recent:
 
     def wake(self) -> None:
         """Let every waiting reader look again."""
+        self._wake_all()
+        for future in self._choosy:
+            if not future.done():
+                future.set_result(None)
+
+    def _wake_all(self) -> None:
         waiting, self._waiting = self._waiting, set()
         for future in waiting:
             if not future.done():
@@ -78,3 +88,19 @@ class Recent:
             await future
         finally:
             self._waiting.discard(future)
+
+    async def wait_for(self, after_commit_no: int, streams: Collection[str]) -> int:
+        """Return once there may be more of these streams; also when somebody calls `wake`.
+
+        Returns the number of the newest commit before which, and with it, there is none of them
+        after `after_commit_no`. A reader of quiet streams so sleeps through a busy log.
+        """
+        if self.last_commit_no > after_commit_no:
+            return after_commit_no
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._choosy[future] = streams
+        try:
+            passed = await future
+        finally:
+            del self._choosy[future]
+        return after_commit_no if passed is None else passed

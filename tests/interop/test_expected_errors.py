@@ -83,7 +83,7 @@ def test_one_answer_has_the_identifier_and_a_code_for_each_filter(gateway, versi
     properties = b"\0" if version == V5 else b""
     head = packet_id.to_bytes(2, "big") + properties
     with opened(gateway.port, version=version) as client:
-        too_deep = b"\0\x50" + b"a/" * 40 + b"\1"
+        too_deep = b"\1\xe0" + b"a/" * 240 + b"\1"
         client.say(SUBSCRIBE, head + b"\0\1a\0" + b"\0\1b\1" + too_deep + b"\0\1c\2")
         suback = client.hear()
         refused = b"\x8f" if version == V5 else b"\x80"

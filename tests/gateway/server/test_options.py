@@ -11,6 +11,7 @@ from gateway.server import ListenerOptions, ServerOptions, TlsOptions, is_loopba
 def test_every_limit_is_set():
     values = dataclasses.asdict(ServerOptions())
     assert values.pop("connections_per_address_max") == 0  # it is off: balancers are one address
+    assert values.pop("repeat_windows_ms", {}) == {}  # by stream; none has its own
     limits = [value for name, value in values.items() if name.endswith(("_max", "_ms"))]
     assert limits
     assert all(value > 0 for value in limits)

@@ -75,3 +75,27 @@ async def test_a_reader_that_gives_up_as_it_is_woken_disturbs_nobody():
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(results[0], asyncio.CancelledError)
     assert results[1] is None
+
+
+async def test_a_choosy_reader_sleeps_until_its_stream_has_more():
+    recent = filled(10_000, count=1)
+    waiting = asyncio.create_task(recent.wait_for(1, {"quiet"}))
+    await asyncio.sleep(0)
+    for commit_no in (2, 3):
+        recent.add([a_batch(commit_no)], 100)
+    recent.add([], 0)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    recent.add([a_batch(5), RecordBatch("quiet", 0, 0, 5, [a_run(b"x")])], 100)
+    recent.add([a_batch(6)], 100)
+    assert await waiting == 4
+    assert not recent._choosy
+
+
+async def test_a_choosy_reader_looks_again_when_it_is_behind_or_woken():
+    recent = filled(10_000, count=3)
+    assert await recent.wait_for(1, {"quiet"}) == 1
+    waiting = asyncio.create_task(recent.wait_for(3, {"quiet"}))
+    await asyncio.sleep(0)
+    recent.wake()
+    assert await waiting == 3
