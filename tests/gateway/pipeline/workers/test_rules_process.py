@@ -60,14 +60,12 @@ async def test_it_says_what_the_rules_are_then_evaluates_until_it_is_told_to_sto
         return ("m0", "cleared") in await told(store)
 
     await until(cleared, "the rules to be read again")
-
-    async def is_at_the_end():
-        groups = {one.name: one.offsets for one in await store.groups()}
-        return groups["rules"]["telemetry", 0] == (await store.bounds("telemetry", 0))[1]
-
-    await until(is_at_the_end, "the last event")
+    end = (await store.bounds("telemetry", 0))[1]
+    await until(lambda: ["telemetry", 0, end] in heard["progress"][-1][0], "the last event")
     own.host.tell("stop")
     await running
+    groups = {one.name: one.offsets for one in await store.groups()}
+    assert groups["rules"]["telemetry", 0] == end
 
 
 async def test_wrong_rules_are_refused_with_every_complaint(job, own, heard, rules_path):
