@@ -45,9 +45,11 @@ class Recent:
             self._bytes -= self._batches.pop(self.first_commit_no)[1]
             self.first_commit_no += 1
         self._wake_all()
-        for future, streams in list(self._choosy.items()):
-            if any(batch.stream in streams for batch in batches) and not future.done():
-                future.set_result(self.last_commit_no - 1)
+        if self._choosy:
+            streams = {batch.stream for batch in batches}
+            for future, wanted in self._choosy.items():
+                if not (streams.isdisjoint(wanted) or future.done()):
+                    future.set_result(self.last_commit_no - 1)
 
     def reset(self, last_commit_no: int) -> None:
         """Forget everything, because the log was read anew and ends with this commit."""

@@ -8,7 +8,6 @@ on a full disk, and taken again when the reader has let go. Control data goes on
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from gateway.store.sqlite.connections import empty_wal
 
 LOG = logging.getLogger(__name__)
 MIB = 1 << 20
+COMMITS_A_LOOK = 16
 
 
 class WalLimit:
@@ -26,7 +26,8 @@ class WalLimit:
 
     def __init__(self, path: Path, bytes_max: int) -> None:
         self._path = path
-        self._wal = f"{path}-wal"
+        self._wal = path.with_name(path.name + "-wal")
+        self._commits = 0
         self._bytes_max = bytes_max
         self.is_exceeded = False
 
@@ -39,9 +40,12 @@ class WalLimit:
         )
 
     def look(self) -> None:
-        """See how large it is, after a commit."""
+        """See how large it is, after every few commits: asking costs more than a record does."""
+        self._commits = (self._commits + 1) % COMMITS_A_LOOK
+        if self._commits:
+            return
         try:
-            size_bytes = os.stat(self._wal).st_size  # noqa: PTH116 - once a commit
+            size_bytes = self._wal.stat().st_size
         except OSError:
             return
         if size_bytes > self._bytes_max and not self.is_exceeded:
