@@ -171,11 +171,13 @@ async def _run_with(
     child: ServerChild, options: RunOptions, running: Coroutine[Any, Any, bool]
 ) -> bool:
     """Run while the server is killed and started again; it stops when all is settled."""
+    has_started = False
     try:
         await child.start()
-    except BaseException:
-        running.close()
-        raise
+        has_started = True
+    finally:
+        if not has_started:
+            running.close()
     try:
         async with asyncio.TaskGroup() as group:
             killing = group.create_task(child.keep_killing(options.duration_ms))

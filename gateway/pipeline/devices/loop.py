@@ -204,16 +204,15 @@ class ServiceLoop:
         arrived, self._arrived = self._arrived, {}
         asked, self._asked = self._asked, []
         self._called.clear()
+        outcomes: Sequence[Any] = [StoreUnavailable("the gateway stops")] * len(asked)
         try:
-            outcomes = await self._see_to(arrived, asked, turn)
+            found = await self._see_to(arrived, asked, turn)
             if not turn.is_empty or self._is_save_due():
                 await self._commit(member, turn)
-        except BaseException:
-            for one in asked:
-                _settle(one, StoreUnavailable("the gateway stops"))
-            raise
-        for one, outcome in zip(asked, outcomes, strict=True):
-            _settle(one, outcome)
+            outcomes = found
+        finally:
+            for one, outcome in zip(asked, outcomes, strict=True):
+                _settle(one, outcome)
 
     async def _see_to(
         self, arrived: Iterable[str], asked: Iterable[Asked], turn: Turn

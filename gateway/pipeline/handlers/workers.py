@@ -77,11 +77,13 @@ class Worker:
                 ours.close()
                 raise FunctionBroken(f"no process can be started: {error.strerror}") from error
         worker = cls(spec, child, *await asyncio.open_unix_connection(sock=ours))
+        is_loaded = False
         try:
             await worker._load()
-        except BaseException:
-            await worker.kill()
-            raise
+            is_loaded = True
+        finally:
+            if not is_loaded:
+                await worker.kill()
         return worker
 
     async def call(self, content: dict[str, Any]) -> Answer:
